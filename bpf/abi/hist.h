@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The histogram encoding, shared by the BPF programs and user space.
+ *
+ * Problem: a latency must be put into the exponential buckets of Prometheus native histograms and OTLP,
+ * schema 4: bucket i holds (2^((i-1)/16), 2^(i/16)] SECONDS. BPF has nanoseconds, no floating point,
+ * and a few nanoseconds of time.
+ *
+ * Idea: 16 * log2(10^9) = 478.3576..., so counted in nanoseconds the bounds lie, in every octave alike,
+ * at the mantissas 2^((j + f) / 16), j = 0..15, with f = 0.35765... A bit scan finds the octave. The
+ * top five mantissa bits select one of 32 parts; a part is narrower (1/32) than the narrowest bucket
+ * (2^(1/16) - 1 = 0.044), so it contains at most one bound: a table gives the bucket of the part's lower
+ * edge, and one compare against the part's bound settles the rest. The compare is made on all 64 bits of
+ * the normalised value, so it is exact.
+ *
+ * A value's "cell" is 16 * octave + j; the exported bucket index is cell - 478. Because j may
+ * be 16, which is j = 0 of the next octave, no special case is needed at octave boundaries.
+ *
+ * Storage: a row per series holds sum, min, max and, per octave, the number of a chunk with that octave's
+ * 16 counters. Chunks come from a common pool on first use: a distribution covers a few octaves of the 41,
+ * so a series costs some hundred bytes rather than 5 KiB.
+ *
+ * Limits: 1 ns to 2^41 ns (2,199 s). Zero has its own counter. Larger values go to the last bucket and
+ * are counted in `clamped`. Counters are 64 bits wide and only grow.
+ *
+ * Sources: OpenTelemetry data model, "Exponential Scale"; Prometheus native histogram specification.
+ */
+#ifndef SONDE_ABI_HIST_H
+#define SONDE_ABI_HIST_H
+
+#ifdef __bpf__
+#include "vmlinux.h"
+#else
+#include <linux/types.h>
+#endif
+
+#define SONDE_HIST_SCHEMA 4
+#define SONDE_HIST_SUB_BUCKETS 16
+#define SONDE_HIST_OCTAVES 41
+#define SONDE_HIST_CELLS (SONDE_HIST_OCTAVES * SONDE_HIST_SUB_BUCKETS)
+/* floor(16 * log2(10^9)): cell index minus this is the exported bucket index. */
+#define SONDE_HIST_INDEX_OFFSET 478
+
+/* Chunk number 0 is never handed out: it means "no chunk yet". */
+#define SONDE_HIST_NO_CHUNK 0
+
+struct sonde_hist_chunk {
+    __u64 bucket[SONDE_HIST_SUB_BUCKETS];
+};
+
+struct sonde_hist_row {
+    __u64 sum_ns;
+    __u64 max_ns;
+    __u64 min_inverted; /* ~min_ns: all-zero memory then means "no value yet" */
+    __u64 zero;
+    __u64 clamped;
+    __u32 chunk[SONDE_HIST_OCTAVES];
+    __u32 pad;
+};
+
+/*
+ * Per part of the mantissa (its top five bits behind the leading one): how many of the bounds lie below the
+ * part, and the next bound, as a multiple of 2^-63 rounded down. The bound 0xee6b28... is exact: it is 1 s.
+ */
+#define SONDE_HIST_BOUNDS_BELOW                                                                \
+    {                                                                                          \
+        0, 1, 2, 2, 3, 3, 4, 5, 5, 6, 6, 7, 7, 8, 9, 9,                                        \
+        10, 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 15, 16,                        \
+    }
+#define SONDE_HIST_NEXT_BOUND                                                                  \
+    {                                                                                          \
+        0x81ffa7a9549ca6e3ULL, 0x87c11235836d16a3ULL, 0x8dc3b8960164a7d9ULL,                   \
+        0x8dc3b8960164a7d9ULL, 0x940a7e28259fb382ULL, 0x940a7e28259fb382ULL,                   \
+        0x9a9867054d512391ULL, 0xa1709975dfb06757ULL, 0xa1709975dfb06757ULL,                   \
+        0xa8965f74bf065071ULL, 0xa8965f74bf065071ULL, 0xb00d2843e1060dc2ULL,                   \
+        0xb00d2843e1060dc2ULL, 0xb7d88a12d0dd9ea0ULL, 0xbffc43b7e604a922ULL,                   \
+        0xbffc43b7e604a922ULL, 0xc87c3e7d03cdbec3ULL, 0xc87c3e7d03cdbec3ULL,                   \
+        0xc87c3e7d03cdbec3ULL, 0xd15c9000bf211c1fULL, 0xd15c9000bf211c1fULL,                   \
+        0xdaa17c2cd19555dbULL, 0xdaa17c2cd19555dbULL, 0xe44f7742cb56e3ddULL,                   \
+        0xe44f7742cb56e3ddULL, 0xe44f7742cb56e3ddULL, 0xee6b280000000000ULL,                   \
+        0xee6b280000000000ULL, 0xf8f969d9b5abf948ULL, 0xf8f969d9b5abf948ULL,                   \
+        0xf8f969d9b5abf948ULL, 0xffffffffffffffffULL,                                          \
+    }
+
+/* In BPF the tables are global: libbpf cannot place static data in .rodata. */
+#ifdef __bpf__
+#define SONDE_HIST_TABLE const
+#else
+#define SONDE_HIST_TABLE static const
+#endif
+SONDE_HIST_TABLE __u8 sonde_hist_bounds_below[32] = SONDE_HIST_BOUNDS_BELOW;
+SONDE_HIST_TABLE __u64 sonde_hist_next_bound[32] = SONDE_HIST_NEXT_BOUND;
+
+/* floor(log2(v)); v must not be 0. Written out because BPF has no bit scan instruction. */
+static inline __attribute__((always_inline)) __u32 sonde_hist__log2(__u64 v)
+{
+    __u32 r = 0;
+
+    if (v >> 32) {
+        v >>= 32;
+        r += 32;
+    }
+    if (v >> 16) {
+        v >>= 16;
+        r += 16;
+    }
+    if (v >> 8) {
+        v >>= 8;
+        r += 8;
+    }
+    if (v >> 4) {
+        v >>= 4;
+        r += 4;
+    }
+    if (v >> 2) {
+        v >>= 2;
+        r += 2;
+    }
+    return r + (__u32)(v >> 1);
+}
+
+/* Cell of a value in ns, 0 <= cell; v must not be 0. May be SONDE_HIST_CELLS or more: the caller clamps. */
+static inline __attribute__((always_inline)) __u32 sonde_hist__cell(__u64 ns)
+{
+    __u32 octave = sonde_hist__log2(ns);
+    __u64 mantissa = ns << (63 - octave);
+    __u32 part = (mantissa >> 58) & 31;
+
+    return octave * SONDE_HIST_SUB_BUCKETS + sonde_hist_bounds_below[part] +
+           (mantissa > sonde_hist_next_bound[part]);
+}
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* What every BPF program of sonde begins with. */
+#ifndef SONDE_LIB_COMMON_BPF_H
+#define SONDE_LIB_COMMON_BPF_H
+
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+/*
+ * Programs come in twins with one body: tp_btf, whose arguments are typed kernel pointers that may be
+ * dereferenced directly, and raw_tp for kernels without BTF, where each read is a bpf_probe_read_kernel.
+ * The body takes a constant `btf` and reads through FIELD; the unused branch is compiled away.
+ */
+#define FIELD(btf, ptr, field) ((btf) ? (ptr)->field : BPF_CORE_READ(ptr, field))
+
+#ifndef BPF_F_NO_PREALLOC
+#define BPF_F_NO_PREALLOC (1U << 0)
+#endif
+#define BPF_F_MMAPABLE_ARRAY (1U << 10)
+
+#define PF_MEMALLOC 0x00000800
+#define PF_KTHREAD 0x00200000
+#define TASK_UNINTERRUPTIBLE 0x0002
+#define TASK_DEAD 0x0080
+#define MAX_RT_PRIO 100
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * What is a task waiting for, when it leaves the CPU blocked?
+ *
+ * Asked in sched_switch, about prev, which is still `current`. No system-call tracepoint is needed (each
+ * one would slow down every system call of the host): the user-mode registers at the top of the kernel stack
+ * hold the number of the system call, or -1 when the kernel was entered by an exception, which for a blocked
+ * task means a page fault. A table made by user space says what each system call waits for.
+ *
+ * Limits: epoll and poll count as network, whatever they watch. Blocking on a pipe, a terminal or an eventfd
+ * is `other`. Kernel threads have no system call: disk when in iowait, else `other`. Without BTF (raw_tp)
+ * only disk (iowait) is known.
+ */
+#ifndef SONDE_LIB_OFFCPU_BPF_H
+#define SONDE_LIB_OFFCPU_BPF_H
+
+#include "bpf/abi/sched.h"
+#include "bpf/lib/compat.bpf.h"
+
+#define S_IFMT 00170000
+#define S_IFSOCK 0140000
+
+const volatile u8 syscall_reason[SONDE_MAX_SYSCALLS] = {};
+/* bpf_probe_read_kernel is refused under lockdown=confidentiality. */
+const volatile bool may_probe_read = true;
+
+static __always_inline bool offcpu__fd_is_socket(struct task_struct *p, u64 fd)
+{
+    struct fdtable *table = p->files->fdt;
+    struct file **files, *file = NULL;
+
+    if (!may_probe_read || fd >= table->max_fds)
+        return false;
+    files = table->fd;
+    if (bpf_probe_read_kernel(&file, sizeof(file), files + fd) || !file)
+        return false;
+    return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
+}
+
+static __always_inline bool offcpu__in_iowait(const bool btf, struct task_struct *task)
+{
+    return btf ? BPF_CORE_READ_BITFIELD(task, in_iowait) : BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait);
+}
+
+static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_struct *p, u32 state,
+                                                                  struct pt_regs *regs, u64 nr)
+{
+    bool uninterruptible = state & TASK_UNINTERRUPTIBLE;
+
+    if (nr >= SONDE_MAX_SYSCALLS)
+        return SONDE_OFFCPU_OTHER;
+    switch (syscall_reason[nr]) {
+    case SONDE_WAIT_DISK:
+        return SONDE_OFFCPU_DISK;
+    case SONDE_WAIT_LOCK:
+        return SONDE_OFFCPU_LOCK;
+    case SONDE_WAIT_NETWORK:
+        return SONDE_OFFCPU_NETWORK;
+    case SONDE_WAIT_SLEEP:
+        return SONDE_OFFCPU_SLEEP;
+    case SONDE_WAIT_KERNEL_LOCK:
+        return uninterruptible ? SONDE_OFFCPU_LOCK : SONDE_OFFCPU_OTHER;
+    case SONDE_WAIT_FILE:
+        if (uninterruptible)
+            return SONDE_OFFCPU_DISK;
+        return offcpu__fd_is_socket(p, regs__syscall_arg0(regs)) ? SONDE_OFFCPU_NETWORK
+                                                                  : SONDE_OFFCPU_OTHER;
+    }
+    return SONDE_OFFCPU_OTHER;
+}
+
+static __always_inline enum sonde_sched_series offcpu__reason(const bool btf, struct task_struct *p, u32 state)
+{
+    u32 flags = FIELD(btf, p, flags);
+    bool iowait = offcpu__in_iowait(btf, p);
+    struct pt_regs *regs;
+    long nr;
+
+    if (!btf || (flags & PF_KTHREAD))
+        return iowait ? SONDE_OFFCPU_DISK : SONDE_OFFCPU_OTHER;
+    if (flags & PF_MEMALLOC)
+        return SONDE_OFFCPU_FAULT;
+    regs = (struct pt_regs *)bpf_task_pt_regs(p);
+    nr = regs__syscall(regs);
+    if (nr == -1)
+        return state & TASK_UNINTERRUPTIBLE ? SONDE_OFFCPU_FAULT : SONDE_OFFCPU_OTHER;
+    if (iowait)
+        return SONDE_OFFCPU_DISK;
+    if (task__is_compat(p))
+        return SONDE_OFFCPU_OTHER;
+    return offcpu__by_syscall(p, state, regs, nr);
+}
+
+#endif

@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * A slot per process: where the series of a process are.
+ *
+ * A task finds its slot once, when it is first seen, and keeps the number in its own state; so the hash is
+ * off the hot path. A slot counts the tasks that hold its number. When the count is zero nobody can write to
+ * it, and user space may fold its numbers away and give it back: first it removes the process from
+ * slots_by_tgid, then, a moment later, if the count is still zero, it clears the slot and pushes it to
+ * slot_free.
+ */
+#ifndef SONDE_LIB_PROCESS_BPF_H
+#define SONDE_LIB_PROCESS_BPF_H
+
+#include "bpf/abi/sched.h"
+#include "bpf/lib/common.bpf.h"
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, u32);
+    __type(value, struct sonde_process);
+} processes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, u32);
+    __type(value, u32);
+} slots_by_tgid SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_QUEUE);
+    __uint(max_entries, 1); /* set by user space */
+    __type(value, u32);
+} slot_free SEC(".maps");
+
+const volatile u32 nr_slots = 1;
+/* The next slot never used before; later ones come from slot_free. */
+u32 slot_cursor = SONDE_OTHER_SLOT + 1;
+struct sonde_sched_counters counters = {};
+/* Slots whose last task has gone: tells user space that there is something to fold. */
+u64 slots_left = 0;
+
+static __always_inline void process__read_comm(const bool btf, struct sonde_process *info,
+                                               struct task_struct *leader)
+{
+    if (btf) {
+#pragma unroll
+        for (int i = 0; i < SONDE_COMM_LEN; i++)
+            info->comm[i] = leader->comm[i];
+    } else {
+        bpf_core_read(info->comm, sizeof(info->comm), &leader->comm);
+    }
+}
+
+static __always_inline u32 process__free_slot(void)
+{
+    u32 slot;
+
+    if (slot_cursor < nr_slots) {
+        slot = __sync_fetch_and_add(&slot_cursor, 1);
+        if (slot < nr_slots)
+            return slot;
+    }
+    if (bpf_map_pop_elem(&slot_free, &slot) == 0)
+        return slot;
+    return SONDE_OTHER_SLOT;
+}
+
+/* A new slot for a process, or slot 0 when there is none left. */
+static __always_inline u32 process__new_slot(const bool btf, struct task_struct *p, u32 tgid)
+{
+    struct task_struct *leader = FIELD(btf, p, group_leader);
+    struct sonde_process *info;
+    u32 slot = process__free_slot();
+    u32 *theirs;
+
+    info = bpf_map_lookup_elem(&processes, &slot);
+    if (!info || slot == SONDE_OTHER_SLOT) {
+        __sync_fetch_and_add(&counters.slots_full, 1);
+        return SONDE_OTHER_SLOT;
+    }
+    info->tgid = tgid;
+    info->start_boottime_ns = FIELD(btf, leader, start_boottime);
+    info->is_kthread = !!(FIELD(btf, p, flags) & PF_KTHREAD);
+    process__read_comm(btf, info, leader);
+    if (bpf_map_update_elem(&slots_by_tgid, &tgid, &slot, BPF_NOEXIST) == 0)
+        return slot;
+
+    /* Another CPU was faster, or the hash is full. */
+    info->tgid = 0;
+    bpf_map_push_elem(&slot_free, &slot, 0);
+    theirs = bpf_map_lookup_elem(&slots_by_tgid, &tgid);
+    return theirs ? *theirs : SONDE_OTHER_SLOT;
+}
+
+/* The slot of a task's process, which then counts the task as one of its holders. */
+static __always_inline u32 process__attach(const bool btf, struct task_struct *p)
+{
+    struct sonde_process *info;
+    u32 tgid = FIELD(btf, p, tgid);
+    u32 *known = bpf_map_lookup_elem(&slots_by_tgid, &tgid);
+    u32 slot = known ? *known : process__new_slot(btf, p, tgid);
+
+    info = bpf_map_lookup_elem(&processes, &slot);
+    if (info)
+        __sync_fetch_and_add(&info->threads, 1);
+    return slot;
+}
+
+/* A task lets go of its slot, after its last event. */
+static __always_inline void process__detach(u32 slot)
+{
+    struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
+
+    if (info && __sync_fetch_and_add(&info->threads, -1) == 1)
+        __sync_fetch_and_add(&slots_left, 1);
+}
+
+static __always_inline void process__renamed(const bool btf, struct task_struct *leader, u32 slot)
+{
+    struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
+
+    if (info && slot != SONDE_OTHER_SLOT)
+        process__read_comm(btf, info, leader);
+}
+
+#endif

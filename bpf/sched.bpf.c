@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Scheduler: where the time of every thread goes.
+ *
+ *            wakeup                switch in              switch out, blocked
+ *   BLOCKED ---------> QUEUED ------------------> RUNNING ------------------> BLOCKED
+ *                         ^                          |
+ *                         +--- switch out, runnable -+
+ *
+ * The time in RUNNING is an on-CPU slice, in QUEUED a run-queue latency, in BLOCKED an off-CPU time; together
+ * they are the wall time of a thread. All of it is recorded in sched_switch; a wakeup only notes the time.
+ *
+ * The clock is bpf_ktime_get_ns. sched_info, which the kernel keeps anyway, is not used: it skips the clock
+ * update when a wakeup preempts, and so shows waits after such wakeups as nearly zero.
+ */
+#include "bpf/lib/hist.bpf.h"
+#include "bpf/lib/offcpu.bpf.h"
+#include "bpf/lib/task.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, u32);
+    __type(value, struct sonde_sched_rows);
+} rows SEC(".maps");
+
+static __noinline void sched__record_other(u32 series, u64 ns)
+{
+    u32 slot = SONDE_OTHER_SLOT;
+    struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &slot);
+
+    __sync_fetch_and_add(&counters.chunks_full, 1);
+    if (r && series < SONDE_SCHED_SERIES)
+        hist__record_shared(&r->series[series], ns);
+}
+
+static __always_inline void sched__record(struct sonde_sched_rows *r, u32 series, u64 from, u64 to)
+{
+    if (to < from) {
+        task__drop(SONDE_SCHED_DROP_CLOCK_BACKWARD);
+        return;
+    }
+    if (series < SONDE_SCHED_SERIES && !hist__record_shared(&r->series[series], to - from))
+        sched__record_other(series, to - from);
+}
+
+static __always_inline void sched__enqueue(const bool btf, struct task_struct *p, struct task_entry *t, u64 now,
+                                           u8 cause, u64 blocked_ns)
+{
+    t->state = TASK_STATE_QUEUED;
+    t->since_ns = now;
+    t->blocked_ns = blocked_ns;
+    t->cause = task__throttled(btf, p) ? SONDE_RUNQ_THROTTLED : cause;
+    t->throttle_clock = task__throttle_clock(btf, p);
+}
+
+static __always_inline int sched__wakeup(const bool btf, struct task_struct *p, const bool is_new)
+{
+    u32 pid = FIELD(btf, p, pid);
+    struct task_entry *t = task__entry(btf, p, pid);
+    u64 blocked_ns = 0;
+
+    if (!t)
+        return 0;
+    if (is_new)
+        task__forget(t);
+    if (!task__wanted(btf, p, t))
+        return 0;
+    /* Woken before it had left the CPU, or woken twice: the present interval goes on. */
+    if (t->state == TASK_STATE_RUNNING || t->state == TASK_STATE_QUEUED)
+        return 0;
+    if (t->state == TASK_STATE_BLOCKED)
+        blocked_ns = t->since_ns;
+    else if (!is_new)
+        task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
+    sched__enqueue(btf, p, t, bpf_ktime_get_ns(), SONDE_RUNQ_WOKEN, blocked_ns);
+    return 0;
+}
+
+static __always_inline void sched__switch_out(const bool btf, struct task_struct *p, struct task_entry *t,
+                                              bool preempt, u64 now)
+{
+    u32 state = FIELD(btf, p, __state);
+    struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &t->slot);
+
+    if (t->renamed) {
+        process__renamed(btf, FIELD(btf, p, group_leader), t->slot);
+        t->renamed = 0;
+    }
+    if (t->state == TASK_STATE_RUNNING && r)
+        sched__record(r, SONDE_ONCPU, t->since_ns, now);
+    else
+        task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
+
+    if (state & TASK_DEAD) {
+        task__forget(t);
+        t->pid = 0;
+    } else if (preempt || state == 0) {
+        sched__enqueue(btf, p, t, now, SONDE_RUNQ_PREEMPTED, 0);
+    } else {
+        t->state = TASK_STATE_BLOCKED;
+        t->since_ns = now;
+        t->series = offcpu__reason(btf, p, state);
+    }
+}
+
+static __always_inline void sched__switch_in(const bool btf, struct task_struct *p, struct task_entry *t, u64 now)
+{
+    struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &t->slot);
+
+    if (t->state == TASK_STATE_QUEUED && r) {
+        u8 cause = t->cause;
+
+        if (task__throttle_clock(btf, p) != t->throttle_clock)
+            cause = SONDE_RUNQ_THROTTLED;
+        sched__record(r, cause, t->since_ns, now);
+        if (t->blocked_ns)
+            sched__record(r, t->series, t->blocked_ns, t->since_ns);
+    } else if (t->state == TASK_STATE_BLOCKED) {
+        task__drop(SONDE_SCHED_DROP_NO_WAKEUP);
+    } else {
+        task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
+    }
+    t->state = TASK_STATE_RUNNING;
+    t->since_ns = now;
+}
+
+static __always_inline int sched__switch(const bool btf, bool preempt, struct task_struct *prev,
+                                         struct task_struct *next)
+{
+    struct task_entry *out = NULL, *in = NULL;
+    u32 prev_pid = FIELD(btf, prev, pid);
+    u32 next_pid = FIELD(btf, next, pid);
+    u64 now;
+
+    /* pid 0 is the idle task of every CPU: not a task that waits for anything. */
+    if (prev_pid) {
+        out = task__entry(btf, prev, prev_pid);
+        if (out && !task__wanted(btf, prev, out))
+            out = NULL;
+    }
+    if (next_pid) {
+        in = task__entry(btf, next, next_pid);
+        if (in && !task__wanted(btf, next, in))
+            in = NULL;
+    }
+    if (!out && !in)
+        return 0;
+    now = bpf_ktime_get_ns();
+    if (out)
+        sched__switch_out(btf, prev, out, preempt, now);
+    if (in)
+        sched__switch_in(btf, next, in, now);
+    return 0;
+}
+
+/* A leader that takes a new name (exec, prctl). The name is not in place yet: it is read at the next switch. */
+static __always_inline int sched__rename(const bool btf, struct task_struct *p)
+{
+    u32 pid = FIELD(btf, p, pid);
+    struct task_entry *t;
+
+    if (pid != (u32)FIELD(btf, p, tgid))
+        return 0;
+    t = task__entry(btf, p, pid);
+    if (!t)
+        return 0;
+    t->renamed = 1;
+    if (filter_kind == SONDE_FILTER_COMM)
+        __sync_fetch_and_add(&filter_epoch, 1);
+    return 0;
+}
+
+SEC("tp_btf/sched_wakeup")
+int BPF_PROG(sonde_wakeup, struct task_struct *p) { return sched__wakeup(true, p, false); }
+
+SEC("raw_tp/sched_wakeup")
+int BPF_PROG(sonde_wakeup_raw, struct task_struct *p) { return sched__wakeup(false, p, false); }
+
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(sonde_wakeup_new, struct task_struct *p) { return sched__wakeup(true, p, true); }
+
+SEC("raw_tp/sched_wakeup_new")
+int BPF_PROG(sonde_wakeup_new_raw, struct task_struct *p) { return sched__wakeup(false, p, true); }
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sonde_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+    return sched__switch(true, preempt, prev, next);
+}
+
+SEC("raw_tp/sched_switch")
+int BPF_PROG(sonde_switch_raw, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+    return sched__switch(false, preempt, prev, next);
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(sonde_rename, struct task_struct *p) { return sched__rename(true, p); }
+
+SEC("raw_tp/task_rename")
+int BPF_PROG(sonde_rename_raw, struct task_struct *p) { return sched__rename(false, p); }
+
+/* A task that moves to another cgroup may enter or leave the traced one. */
+SEC("raw_tp/cgroup_attach_task")
+int sonde_cgroup_attach(void *ctx)
+{
+    __sync_fetch_and_add(&filter_epoch, 1);
+    return 0;
+}

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * TCP: round-trip time, connect and accept latency, retransmits and resets.
+ *
+ * Round-trip time. tcp_probe fires for every segment that an established connection receives, also for
+ * connections that existed before tracing; a sock_ops callback would have to be enabled per connection. It
+ * fires before the segment's acknowledgement is processed, so what it shows is the state that the previous
+ * segment left: the kernel's newest raw sample, tp->rack.rtt_us (of the newest segment acknowledged, without
+ * the receiver's delayed acknowledgements of older ones), and tp->rack.mstamp, the time at which
+ * that segment was sent. A new mstamp is a new sample; each is counted once. The sample of the last
+ * acknowledgement is picked up when the connection changes its state, for instance when it is closed; on
+ * a connection that stays open and silent it is still to come.
+ *
+ * Limits: two segments sent in the same microsecond and acknowledged one by one count as one sample. Samples
+ * that the kernel refuses as ambiguous (of retransmitted segments) are not seen.
+ */
+#include "bpf/lib/common.bpf.h"
+
+#include <bpf/bpf_endian.h>
+
+#include "bpf/lib/hist.bpf.h"
+#include "bpf/lib/sock.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define IPPROTO_TCP 6
+#define NS_PER_US 1000ULL
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, u32);
+    __type(value, struct sonde_tcp_rows);
+} rows SEC(".maps");
+
+const volatile u32 nr_cpus = 1;
+
+static __always_inline struct sonde_tcp_rows *tcp__rows(u32 slot)
+{
+    u32 index = bpf_get_smp_processor_id() * SONDE_TCP_PORTS + (slot & (SONDE_TCP_PORTS - 1));
+
+    return bpf_map_lookup_elem(&rows, &index);
+}
+
+enum tcp_series { TCP_RTT, TCP_CONNECT, TCP_ACCEPT };
+
+static __always_inline struct sonde_hist_row *tcp__row(struct sonde_tcp_rows *r, enum tcp_series series, u32 peer)
+{
+    if (peer >= SONDE_PEERS)
+        peer = SONDE_PEER_PUBLIC;
+    if (series == TCP_RTT)
+        return &r->rtt[peer];
+    return series == TCP_CONNECT ? &r->connect[peer] : &r->accept[peer];
+}
+
+/* No chunk was free: the entry behind those of all CPUs has its chunks already, and is shared. */
+static __noinline void tcp__record_other(enum tcp_series series, u32 peer, u64 ns)
+{
+    u32 index = nr_cpus * SONDE_TCP_PORTS;
+    struct sonde_tcp_rows *r = bpf_map_lookup_elem(&rows, &index);
+
+    tcp__count(&counters.chunks_full);
+    if (r)
+        hist__record_shared(tcp__row(r, series, peer), ns);
+}
+
+static __always_inline void tcp__record(enum tcp_series series, u32 slot, u32 peer, u64 ns)
+{
+    struct sonde_tcp_rows *r = tcp__rows(slot);
+
+    if (r && !hist__record_local(tcp__row(r, series, peer), ns))
+        tcp__record_other(series, peer, ns);
+}
+
+static __always_inline struct tcp_sock *tcp__sock(const bool btf, struct sock *sk)
+{
+    return btf ? bpf_skc_to_tcp_sock(sk) : (struct tcp_sock *)sk;
+}
+
+/* A connection from before tracing: its newest sample may be old, so it is taken as counted. */
+static __always_inline void tcp__adopt(const bool btf, struct sock *sk, struct sock_entry *e)
+{
+    struct tcp_sock *tp = tcp__sock(btf, sk);
+
+    sock__name(btf, sk, e);
+    if (tp)
+        e->rack_mstamp = FIELD(btf, tp, rack.mstamp);
+}
+
+/* Counts the kernel's newest RTT sample, unless it was counted before. */
+static __always_inline void tcp__sample(const bool btf, struct sock *sk, struct sock_entry *e)
+{
+    struct tcp_sock *tp = tcp__sock(btf, sk);
+    u64 mstamp;
+
+    if (!tp)
+        return;
+    mstamp = FIELD(btf, tp, rack.mstamp);
+    if (mstamp == e->rack_mstamp)
+        return;
+    e->rack_mstamp = mstamp;
+    if (sock__wanted(e))
+        tcp__record(TCP_RTT, e->slot, e->peer, FIELD(btf, tp, rack.rtt_us) * NS_PER_US);
+}
+
+static __always_inline int tcp__probe(const bool btf, struct sock *sk)
+{
+    struct sock_entry *e = sock__entry(btf, sk);
+
+    if (!e)
+        return 0;
+    if (e->named)
+        tcp__sample(btf, sk, e);
+    else
+        tcp__adopt(btf, sk, e);
+    return 0;
+}
+
+static __always_inline void tcp__connected(const bool btf, struct sock *sk, struct sock_entry *e, u64 since)
+{
+    u64 now = bpf_ktime_get_ns();
+
+    if (!since)
+        tcp__count(&counters.drops[SONDE_TCP_DROP_BEGAN_BEFORE]);
+    else if (now < since)
+        tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
+    else if (sock__wanted(e))
+        tcp__record(TCP_CONNECT, sock__remote_slot(btf, sk, e->peer), e->peer, now - since);
+}
+
+static __always_inline void tcp__connect_failed(const bool btf, struct sock *sk, struct sock_entry *e)
+{
+    struct sonde_tcp_rows *r;
+
+    if (!sock__wanted(e))
+        return;
+    r = tcp__rows(sock__remote_slot(btf, sk, e->peer));
+    if (r && e->peer < SONDE_PEERS)
+        r->connect_failures[e->peer]++;
+}
+
+static __always_inline int tcp__state(const bool btf, struct sock *sk, int from, int to, struct task_struct *current)
+{
+    struct sock_entry *e;
+    u64 since, key;
+
+    if (FIELD(btf, sk, sk_protocol) != IPPROTO_TCP)
+        return 0;
+    if (to == TCP_LISTEN) {
+        u32 port = FIELD(btf, sk, __sk_common.skc_num);
+
+        if (port__slot(port, SONDE_TCP_PORTS) == SONDE_TCP_PORTS)
+            port__add(port);
+        return 0;
+    }
+    if (from == TCP_LISTEN)
+        return 0;
+    e = sock__entry(btf, sk);
+    if (!e)
+        return 0;
+    since = e->since_ns;
+    if (to == TCP_SYN_SENT) {
+        sock__name(btf, sk, e);
+        sock__used_by(btf, e, current);
+        e->since_ns = bpf_ktime_get_ns();
+    } else if (from == TCP_SYN_SENT) {
+        /* Known only now: the local port was not chosen when the state became SYN_SENT. */
+        u8 owner = e->owner;
+
+        sock__name(btf, sk, e);
+        e->owner = owner;
+        e->since_ns = 0;
+        if (to == TCP_ESTABLISHED)
+            tcp__connected(btf, sk, e, since);
+        else
+            tcp__connect_failed(btf, sk, e);
+    } else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED) {
+        sock__name(btf, sk, e);
+        e->since_ns = bpf_ktime_get_ns();
+    } else if (e->named) {
+        tcp__sample(btf, sk, e);
+    }
+    if (!btf && to == TCP_CLOSE) {
+        key = (u64)sk;
+        bpf_map_delete_elem(&sock_hash, &key);
+    }
+    return 0;
+}
+
+/* The process has got the connection. */
+static __always_inline void tcp__accepted(struct sock_entry *e, u64 since)
+{
+    u64 now = bpf_ktime_get_ns();
+
+    e->since_ns = 0;
+    if (now < since)
+        tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
+    else if (sock__wanted(e))
+        tcp__record(TCP_ACCEPT, e->slot, e->peer, now - since);
+}
+
+/* inet_csk_accept has returned a socket. */
+static __always_inline int tcp__accept(struct sock *sk)
+{
+    struct sock_entry *e;
+
+    if (!sk || sk->sk_protocol != IPPROTO_TCP)
+        return 0;
+    e = sock__entry(true, sk);
+    if (!e)
+        return 0;
+    sock__used_by(true, e, bpf_get_current_task_btf());
+    if (e->since_ns)
+        tcp__accepted(e, e->since_ns);
+    else
+        tcp__count(&counters.drops[SONDE_TCP_DROP_BEGAN_BEFORE]);
+    return 0;
+}
+
+const volatile bool accept_is_first_read = false;
+
+/* A process reads from the socket: it is the owner; and, where accept itself cannot be seen, it has it now. */
+static __always_inline int tcp__read(const bool btf, struct sock *sk, struct task_struct *current)
+{
+    struct sock_entry *e = sock__entry(btf, sk);
+
+    if (!e)
+        return 0;
+    sock__used_by(btf, e, current);
+    if (accept_is_first_read && e->since_ns)
+        tcp__accepted(e, e->since_ns);
+    return 0;
+}
+
+static __always_inline int tcp__retransmit(const bool btf, struct sock *sk)
+{
+    struct sock_entry *e = sock__entry(btf, sk);
+    struct sonde_tcp_rows *r;
+
+    if (!e)
+        return 0;
+    if (!e->named)
+        tcp__adopt(btf, sk, e);
+    if (!sock__wanted(e))
+        return 0;
+    r = tcp__rows(e->slot);
+    if (r && e->peer < SONDE_PEERS)
+        r->retransmits[e->peer]++;
+    return 0;
+}
+
+SEC("tp_btf/tcp_probe")
+int BPF_PROG(sonde_tcp_probe, struct sock *sk) { return tcp__probe(true, sk); }
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(sonde_tcp_probe_raw, struct sock *sk) { return tcp__probe(false, sk); }
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(sonde_tcp_state, struct sock *sk, int from, int to)
+{
+    return tcp__state(true, sk, from, to, bpf_get_current_task_btf());
+}
+
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(sonde_tcp_state_raw, struct sock *sk, int from, int to)
+{
+    return tcp__state(false, sk, from, to, (struct task_struct *)bpf_get_current_task());
+}
+
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(sonde_tcp_read, struct sock *sk) { return tcp__read(true, sk, bpf_get_current_task_btf()); }
+
+SEC("raw_tp/tcp_rcv_space_adjust")
+int BPF_PROG(sonde_tcp_read_raw, struct sock *sk)
+{
+    return tcp__read(false, sk, (struct task_struct *)bpf_get_current_task());
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int BPF_PROG(sonde_tcp_retransmit, struct sock *sk) { return tcp__retransmit(true, sk); }
+
+SEC("raw_tp/tcp_retransmit_skb")
+int BPF_PROG(sonde_tcp_retransmit_raw, struct sock *sk) { return tcp__retransmit(false, sk); }
+
+/* Resets are often sent without a socket, so they are counted for the host and have one form of program. */
+SEC("raw_tp/tcp_send_reset")
+int sonde_tcp_reset_sent(void *ctx)
+{
+    tcp__count(&counters.resets_sent);
+    return 0;
+}
+
+SEC("raw_tp/tcp_receive_reset")
+int sonde_tcp_reset_received(void *ctx)
+{
+    tcp__count(&counters.resets_received);
+    return 0;
+}
+
+/* Before 6.10 inet_csk_accept had four arguments, since then two; the return value comes behind them. */
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(sonde_tcp_accept4, struct sock *listener, int flags, int *err, bool kern, struct sock *sk)
+{
+    return tcp__accept(sk);
+}
+
+SEC("fexit/inet_csk_accept")
+int BPF_PROG(sonde_tcp_accept2, struct sock *listener, void *arg, struct sock *sk)
+{
+    return tcp__accept(sk);
+}

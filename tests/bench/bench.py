@@ -1,0 +1,194 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Measures what tracing costs: sonde, next to empty programs, libbpf-tools and bpftrace. See README.md."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # nothing generated into the source tree
+
+import report
+from measures import compare, goals, median_costs, program_costs, spread
+from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, empty, sonde, tools_for
+from workloads import all_workloads, idle_processes, loop_device, program_statistics
+
+OTHER_PARTS = ["in-program", "start", "memory"]
+EVERYTHING = "sched,block,tcp"
+IDLE_SEC = 3
+
+
+class Results:
+    """All figures of one call."""
+
+    def __init__(self):
+        self.comparisons = {}  # (workload, tool) -> Comparison; the tool "untraced" shows the noise
+        self.programs = {}  # (probe, tool) -> [ProgramCost]
+        self.starts = {}  # tool -> Spread of seconds
+        self.memory = {}  # tool -> {"peak_bytes", "idle_cpu_share"}
+        self.not_run = {}  # (part, tool) -> reason
+
+    def skip(self, part, tool, reason):
+        self.not_run[(part, tool)] = str(reason)
+        report.progress(f"{part}: {tool} not run: {reason}")
+
+
+def measure_workload(workload, build_dir, rounds, seconds, results):
+    """Alternates untraced and traced runs, so that each traced run has untraced neighbours in time."""
+    tools = tools_for(build_dir, workload.probes)
+    runs = {tool.name: [] for tool in tools}
+    untraced = [getattr(workload.run(seconds), workload.cost)]
+    for round_number in range(rounds):
+        report.progress(f"{workload.name}: round {round_number + 1} of {rounds}")
+        for tool in tools:
+            if (workload.name, tool.name) in results.not_run:
+                continue
+            try:
+                with RunningTool(tool):
+                    traced = getattr(workload.run(seconds), workload.cost)
+            except NotRun as reason:
+                results.skip(workload.name, tool.name, reason)
+                continue
+            before = untraced[-1]
+            untraced.append(getattr(workload.run(seconds), workload.cost))
+            runs[tool.name].append((before, traced, untraced[-1]))
+    for name, rows in runs.items():
+        if rows:
+            results.comparisons[(workload.name, name)] = compare(rows)
+    if len(untraced) >= 3:
+        results.comparisons[(workload.name, "untraced")] = compare(list(zip(untraced, untraced[1:], untraced[2:])))
+
+
+def measure_programs(workload, build_dir, passes, seconds, results):
+    """Lets the kernel count runs and run time of the programs, with 200 more processes alive."""
+    part = "in-program " + workload.probes
+    tools = tools_for(build_dir, workload.probes)
+    costs = {tool.name: [] for tool in tools}
+    for number in range(passes):
+        report.progress(f"{part}: pass {number + 1} of {passes}")
+        empty_programs = {}
+        with program_statistics(), idle_processes(build_dir, 200, seconds=120):
+            for tool in tools:
+                if (part, tool.name) in results.not_run:
+                    continue
+                try:
+                    with RunningTool(tool) as running:
+                        workload.run(seconds)
+                        programs = running.programs()
+                    if tool.name == "empty":  # the first in the list
+                        empty_programs = programs
+                    elif not empty_programs:
+                        raise NotRun("no figures of empty programs to subtract")
+                except NotRun as reason:
+                    results.skip(part, tool.name, reason)
+                    continue
+                costs[tool.name].append(program_costs(programs, empty_programs))
+    for name, rows in costs.items():
+        if rows:
+            results.programs[(workload.probes, name)] = median_costs(rows)
+
+
+def measure_start(build_dir, runs, results):
+    for tool in [sonde(build_dir, EVERYTHING), empty(build_dir, EVERYTHING), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
+        report.progress(f"start: {tool.name}")
+        seconds = []
+        try:
+            for _ in range(runs):
+                with RunningTool(tool) as running:
+                    seconds.append(running.start_sec)
+        except NotRun as reason:
+            results.skip("start", tool.name, reason)
+            continue
+        results.starts[tool.name] = spread(seconds)
+
+
+def measure_memory(build_dir, results):
+    """Peak memory with 1,000 more processes alive that wake every 100 ms, and CPU time meanwhile."""
+    with idle_processes(build_dir, 1000, seconds=120):
+        for tool in [sonde(build_dir, EVERYTHING), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
+            report.progress(f"memory: {tool.name}")
+            try:
+                with RunningTool(tool) as running:
+                    cpu_ns = running.cpu_ns()
+                    time.sleep(IDLE_SEC)
+                    cpu_share = (running.cpu_ns() - cpu_ns) / (IDLE_SEC * 1e9)
+                    results.memory[tool.name] = {
+                        "peak_bytes": running.peak_memory_bytes(), "idle_cpu_share": cpu_share}  # fmt: skip
+            except NotRun as reason:
+                results.skip("memory", tool.name, reason)
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build-dir", type=Path, default=Path(__file__).parents[2] / "build")
+    parser.add_argument("--only", default="", help="parts, with commas: workloads, and " + ", ".join(OTHER_PARTS))
+    parser.add_argument("--rounds", type=int, default=5, help="traced runs of each tool and workload")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one run")
+    parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s: shows that it works, measures little")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    arguments = parser.parse_args()
+    if arguments.quick:
+        arguments.rounds, arguments.seconds = 2, 0.3
+    if arguments.rounds < 1 or not 0.1 <= arguments.seconds <= 20:
+        parser.error("--rounds must be at least 1, --seconds from 0.1 to 20")
+    return parser, arguments
+
+
+def check_host(build_dir):
+    if os.geteuid() != 0:
+        sys.exit("bench.py: needs root")
+    for program in ("sonde-load", "sonde-bench-empty"):
+        if not (build_dir / program).exists():
+            sys.exit(f"bench.py: {build_dir}/{program} is not built")
+
+
+def interrupt(*_):
+    for number in (signal.SIGINT, signal.SIGTERM):  # the second one must not cut the clean-up short
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def main():
+    parser, arguments = parse_arguments()
+    check_host(arguments.build_dir)
+    for number in (signal.SIGINT, signal.SIGTERM):  # SIGINT too: a shell ignores it in background jobs
+        signal.signal(number, interrupt)
+    results = Results()
+    with ExitStack() as stack:
+        device = cache(lambda: stack.enter_context(loop_device()))  # made when first needed
+        workloads = all_workloads(arguments.build_dir, device)
+        names = [workload.name for workload in workloads] + OTHER_PARTS
+        chosen = arguments.only.split(",") if arguments.only else names
+        for name in chosen:
+            if name not in names:
+                parser.error(f"no part '{name}'; there are: {', '.join(names)}")
+        for workload in workloads:
+            if workload.name in chosen:
+                try:
+                    measure_workload(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
+                except NotRun as reason:
+                    results.skip(workload.name, "the workload itself", reason)
+        if "in-program" in chosen:
+            for name in ("sched-64-tasks", "block-qd1", "tcp-rr"):
+                workload = next(workload for workload in workloads if workload.name == name)
+                measure_programs(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
+        if "start" in chosen:
+            measure_start(arguments.build_dir, 3 if arguments.quick else 15, results)
+        if "memory" in chosen:
+            measure_memory(arguments.build_dir, results)
+    verdicts = goals(results)
+    report.print_tables(results, verdicts)
+    if arguments.json:
+        report.write_json(arguments.json, results, verdicts, vars(arguments))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("bench.py: interrupted; settings are put back")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The arithmetic: from samples to figures, and from figures to goals met or missed. No input, no output."""
+
+import math
+import random
+from dataclasses import dataclass
+from statistics import median
+
+RESAMPLES = 2000
+
+# Part of a program's name (the kernel keeps 15 characters of it) -> the hook it is on.
+HOOKS = {
+    "wakeup_ne": "wakeup_new", "wakeup": "wakeup", "switch": "switch",
+    "issue": "issue", "comple": "complete", "tcp_probe": "tcp_probe", "tcp_rcv": "tcp_probe",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Spread:
+    least: float
+    middle: float
+    most: float
+
+
+def spread(values):
+    return Spread(min(values), median(values), max(values))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a tool did to a workload, over all rounds."""
+
+    slow_down: Spread
+    added_ns: Spread  # per operation
+    added_ns_of_rounds: list
+
+
+def compare(runs):
+    """runs: (cost before, cost traced, cost after) per operation of each round, in ns."""
+    untraced = [(before + after) / 2 for before, _, after in runs]
+    added_ns = [traced - base for (_, traced, _), base in zip(runs, untraced)]
+    return Comparison(
+        spread([traced / base for (_, traced, _), base in zip(runs, untraced)]),
+        spread(added_ns),
+        added_ns,
+    )
+
+
+@dataclass(frozen=True)
+class ProgramCost:
+    name: str
+    runs: int
+    ns_per_run: float
+    net_ns_per_run: float  # without what counting itself costs
+
+
+def hook_of(program):
+    """The hook that a program is on, as far as its name tells; None for others."""
+    return next((hook for part, hook in HOOKS.items() if part in program), None)
+
+
+def program_costs(programs, empty_programs):
+    """programs, empty_programs: {name: (runs, ns)}. The bias of a program is the figure of the empty program on
+    its hook; where there is none, that of all empty programs together."""
+    bias = {hook_of(name): ns / runs for name, (runs, ns) in empty_programs.items() if runs}
+    total_runs = sum(runs for runs, _ in empty_programs.values())
+    common_bias = sum(ns for _, ns in empty_programs.values()) / total_runs if total_runs else 0.0
+    costs = []
+    for name, (runs, ns) in sorted(programs.items()):
+        if runs:
+            costs.append(ProgramCost(name, runs, ns / runs, ns / runs - bias.get(hook_of(name), common_bias)))
+    return costs
+
+
+def median_costs(passes):
+    """passes: the program costs of the same tool, measured several times; the median of each figure."""
+    every = [cost for each_pass in passes for cost in each_pass]
+    costs = []
+    for name in sorted({cost.name for cost in every}):
+        rows = [cost for cost in every if cost.name == name]
+        costs.append(ProgramCost(
+            name, round(median(row.runs for row in rows)), median(row.ns_per_run for row in rows),
+            median(row.net_ns_per_run for row in rows)))  # fmt: skip
+    return costs
+
+
+def net_ns_per_event(costs, hooks, event):
+    """Net time of the programs on `hooks` (None: of all), per run of those on the hook `event`; None if it never
+    ran."""
+    events = sum(cost.runs for cost in costs if hook_of(cost.name) == event)
+    counted = [cost for cost in costs if hooks is None or hook_of(cost.name) in hooks]
+    net_ns = sum(cost.runs * cost.net_ns_per_run for cost in counted)
+    return net_ns / events if events else None
+
+
+@dataclass(frozen=True)
+class Goal:
+    what: str
+    most: float
+    unit: str
+    value: float | None = None  # None: not measured, or lost in the noise
+    interval: tuple | None = None  # the value lies in it with 90%, as far as the rounds tell
+
+    @property
+    def verdict(self):
+        if self.value is None:
+            return "no figure"
+        least, most = self.interval or (self.value, self.value)
+        if least <= self.most < most:
+            return "unclear: too noisy"
+        return "met" if most <= self.most else "missed"
+
+
+def ratio(part, whole):
+    """None where it would say nothing: not measured, or the whole is lost in the noise."""
+    if part is None or whole is None or whole <= 0:
+        return None
+    return max(part, 0) / whole
+
+
+def ratio_interval(parts, wholes):
+    """90% interval of the ratio of the medians: bootstrap, by drawing rounds again with replacement."""
+    draw = random.Random(1)  # seeded: equal rounds give equal intervals
+    ratios = []
+    for _ in range(RESAMPLES):
+        part = median(draw.choices(parts, k=len(parts)))
+        whole = median(draw.choices(wholes, k=len(wholes)))
+        ratios.append(max(part, 0) / whole if whole > 0 else math.inf)
+    ratios.sort()
+    return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
+
+
+def goals(results):
+    """results: the collected figures, see bench.py."""
+
+    def program(probe, hooks, event):
+        costs = results.programs.get((probe, "sonde"))
+        return net_ns_per_event(costs, hooks, event) if costs else None
+
+    def added_ratio(what, most, other):
+        ours = results.comparisons.get(("sched-pipe", "sonde"))
+        theirs = results.comparisons.get(("sched-pipe", other))
+        if not ours or not theirs:
+            return Goal(what, most, "")
+        interval = ratio_interval(ours.added_ns_of_rounds, theirs.added_ns_of_rounds)
+        return Goal(what, most, "", ratio(ours.added_ns.middle, theirs.added_ns.middle), interval)
+
+    start = results.starts.get("sonde")
+    memory = results.memory.get("sonde")
+    return [
+        Goal("in-program, per wakeup", 80, "ns", program("sched", {"wakeup"}, "wakeup")),
+        Goal("in-program, per switch, 200 processes", 160, "ns", program("sched", {"switch"}, "switch")),
+        Goal("in-program, per block request", 150, "ns", program("block", {"issue", "complete"}, "complete")),
+        Goal("in-program, per TCP segment", 60, "ns", program("tcp", {"tcp_probe"}, "tcp_probe")),
+        added_ratio("sched-pipe: added by sonde / by empty programs", 2.5, "empty"),
+        added_ratio("sched-pipe: added by sonde / by runqlat -P 1", 0.5, "runqlat -P 1"),
+        Goal("from exec until all count, median", 100, "ms", start.middle * 1e3 if start else None),
+        Goal("peak memory with 1,000 processes", 20, "MB", memory["peak_bytes"] / 1e6 if memory else None),
+    ]

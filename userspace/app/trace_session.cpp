@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/app/trace_session.h"
+
+#include <bpf/bpf.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+
+#include "userspace/host/capabilities.h"
+#include "userspace/host/kernel_settings.h"
+#include "userspace/probes/object.h"
+
+namespace sonde {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double unix_now()
+{
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+std::string join(const std::vector<std::string>& words, const char* between)
+{
+    std::string text;
+    for (const std::string& word : words) {
+        text += (text.empty() ? "" : between) + word;
+    }
+    return text;
+}
+
+// What to say when the kernel refuses everything.
+Error refused(const RootedFs& fs, const Error& error)
+{
+    const Result<Capabilities> capabilities = read_capabilities(fs);
+    if (capabilities && !capabilities->missing_for_tracing().empty()) {
+        return Error{EPERM, "loading BPF programs needs " +
+                                join(capabilities->missing_for_tracing(), " and ") +
+                                ", which this process lacks: run it as root, or give the file the capabilities "
+                                "(setcap cap_bpf,cap_perfmon+ep)"};
+    }
+    return error;
+}
+
+bool any_hook(const std::vector<Choice>& choices, ProbeKind kind)
+{
+    return std::any_of(choices.begin(), choices.end(),
+                       [kind](const Choice& c) { return c.probe == kind && c.row != nullptr; });
+}
+
+}  // namespace
+
+TraceSession::~TraceSession() = default;
+
+Result<std::unique_ptr<Probe>> TraceSession::load_probe(ProbeKind kind, const KernelFeatures& features)
+{
+    switch (kind) {
+        case ProbeKind::kSched:
+            return load_sched_probe(options_, sizes_, choices_);
+        case ProbeKind::kBlock:
+            return load_block_probe(options_, sizes_, choices_, features, fs_);
+        case ProbeKind::kTcp:
+            return load_tcp_probe(options_, sizes_, choices_, features);
+    }
+    return Error{EINVAL, "unknown probe"};
+}
+
+// Fails only when no probe could be loaded.
+Status TraceSession::load_probes(const std::set<ProbeKind>& kinds, const KernelFeatures& features)
+{
+    choices_ = choose_hooks(features);
+    sizes_ = choose_sizes(options_, features);
+    slots_.clear();
+    Error first_error{ENOTSUP, "no probe was asked for"};
+    bool loaded = false;
+    for (const ProbeKind kind : kinds) {
+        Slot slot{kind, nullptr, ""};
+        if (!any_hook(choices_, kind)) {
+            const auto choice = std::find_if(choices_.begin(), choices_.end(),
+                                             [kind](const Choice& c) { return c.probe == kind; });
+            slot.why_off = choice->rejected.back();
+            first_error = {ENOTSUP, std::string(probe_name(kind)) + ": " + slot.why_off};
+        } else if (Result<std::unique_ptr<Probe>> probe = load_probe(kind, features); probe) {
+            slot.probe = std::move(*probe);
+            loaded = true;
+        } else {
+            slot.why_off = probe.error().what;
+            first_error = probe.error();
+        }
+        slots_.push_back(std::move(slot));
+    }
+    return loaded ? ok() : Status(first_error);
+}
+
+// A verifier that refuses the typed programs of a probe may still take their raw twins.
+Status TraceSession::load_with_fallback(const SessionConfig& config, KernelFeatures features)
+{
+    Status status = load_probes(config.probes, features);
+    if (!status && features.typed_tracepoints.works && features.raw_tracepoints.works) {
+        const Error typed_error = status.error();
+        features.typed_tracepoints = features.fentry = {false, typed_error.what};
+        status = load_probes(config.probes, features);
+        if (!status) {
+            return typed_error;
+        }
+    }
+    return status;
+}
+
+Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& config)
+{
+    std::unique_ptr<TraceSession> session(new TraceSession());
+    capture_libbpf_messages(config.verbose);
+    const KernelSettings settings = read_kernel_settings(session->fs_);
+    Result<KernelFeatures> features = KernelFeatures::probe(config.btf_file);
+    if (!features) {
+        return features.error();
+    }
+    if (!features->raw_tracepoints.works && !features->typed_tracepoints.works) {
+        return refused(session->fs_, Error{ENOTSUP, features->raw_tracepoints.why_not});
+    }
+    session->network_namespaces_ = network_namespaces(session->fs_);
+    session->options_.filter = config.filter;
+    session->options_.btf_file = config.btf_file;
+    session->options_.task_store = config.task_store;
+    session->options_.by_pid = config.by_pid;
+    session->options_.cpus = settings.possible_cpus;
+    session->options_.pid_max = settings.pid_max;
+    session->options_.listening_ports = listening_ports(session->fs_, session->network_namespaces_);
+    if (config.filter.kind == SONDE_FILTER_TREE) {
+        Result<std::unique_ptr<FollowProbe>> follow = load_follow_probe(session->options_, *features);
+        if (!follow) {
+            return follow.error();
+        }
+        session->follow_ = std::move(*follow);
+        session->options_.follow_targets_fd = session->follow_->targets_fd();
+    }
+    if (Status status = session->load_with_fallback(config, *features); !status) {
+        return refused(session->fs_, status.error());
+    }
+    if (config.statistics) {
+        session->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+        if (!session->statistics_) {
+            return Error::from_errno(errno, "have the kernel time BPF programs (needs CAP_SYS_ADMIN)");
+        }
+    }
+    return session;
+}
+
+Status TraceSession::follow(pid_t tgid) { return follow_->add(tgid); }
+
+Status TraceSession::attach()
+{
+    listen_queue_before_ = read_listen_queue(fs_, network_namespaces_);
+    bool attached = false;
+    Error last{ENOTSUP, "nothing to attach"};
+    for (Slot& slot : slots_) {
+        if (!slot.probe) {
+            continue;
+        }
+        if (Status status = slot.probe->attach(); status) {
+            attached = true;
+        } else {
+            last = status.error();
+            slot.why_off = last.what;
+            slot.probe.reset();
+        }
+    }
+    started_ = Clock::now();
+    start_unix_ = unix_now();
+    counting_ = true;
+    return attached ? ok() : Status(last);
+}
+
+void TraceSession::maintain()
+{
+    for (Slot& slot : slots_) {
+        if (slot.probe) {
+            slot.probe->maintain();
+        }
+    }
+}
+
+void TraceSession::detach()
+{
+    if (!counting_) {
+        return;
+    }
+    for (Slot& slot : slots_) {
+        if (slot.probe) {
+            slot.probe->detach();
+        }
+    }
+    ended_ = Clock::now();
+    counting_ = false;
+}
+
+Result<Snapshot> TraceSession::read()
+{
+    Snapshot snapshot;
+    utsname names{};
+    uname(&names);
+    snapshot.host = names.nodename;
+    snapshot.kernel = names.release;
+    snapshot.start_unix = start_unix_;
+    snapshot.duration_s = std::chrono::duration<double>((counting_ ? Clock::now() : ended_) - started_).count();
+    for (Slot& slot : slots_) {
+        if (slot.probe) {
+            if (Status status = slot.probe->read(snapshot); !status) {
+                return status.error();
+            }
+            continue;
+        }
+        for (const Choice& choice : choices_) {
+            if (choice.probe == slot.kind) {
+                ProbeStatus off;
+                off.measurement = choice.measurement;
+                off.reason = slot.why_off;
+                snapshot.probes.push_back(std::move(off));
+            }
+        }
+    }
+    const bool tcp = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {
+        return slot.kind == ProbeKind::kTcp && slot.probe != nullptr;
+    });
+    if (tcp && options_.filter.kind == SONDE_FILTER_NONE) {
+        const ListenQueue now = read_listen_queue(fs_, network_namespaces_);
+        const auto grown = [](uint64_t after, uint64_t before) { return after > before ? after - before : 0; };
+        snapshot.counters.push_back({"sonde_tcp_listen_overflows_total", {},
+                                     grown(now.overflows, listen_queue_before_.overflows)});
+        snapshot.counters.push_back(
+            {"sonde_tcp_listen_drops_total", {}, grown(now.drops, listen_queue_before_.drops)});
+    }
+    if (follow_ && follow_->lost() != 0) {
+        for (ProbeStatus& probe : snapshot.probes) {
+            probe.discarded["children not followed: too many processes"] = follow_->lost();
+        }
+    }
+    return snapshot;
+}
+
+uint64_t TraceSession::kernel_bytes() const
+{
+    uint64_t total = 0;
+    for (const Slot& slot : slots_) {
+        total += slot.probe ? slot.probe->kernel_bytes() : 0;
+    }
+    return total;
+}
+
+std::vector<std::string> TraceSession::active() const
+{
+    std::vector<std::string> names;
+    for (const Slot& slot : slots_) {
+        for (const Choice& choice : choices_) {
+            if (slot.probe && choice.probe == slot.kind && choice.row != nullptr) {
+                names.emplace_back(choice.measurement);
+            }
+        }
+    }
+    return names;
+}
+
+}  // namespace sonde

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Parsers of the small values that people type. Pure functions.
+#pragma once
+
+#include <chrono>
+#include <string_view>
+
+#include "userspace/base/result.h"
+
+namespace sonde {
+
+// "10", "10s", "500ms", "2m", "1h", "1.5s": a plain number is seconds. More than 0, at most 31 days.
+[[nodiscard]] Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
+
+}  // namespace sonde

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <csignal>
+#include <cstdio>
+#include <map>
+#include <optional>
+
+#include "userspace/app/command.h"
+#include "userspace/app/target.h"
+#include "userspace/app/trace_loop.h"
+#include "userspace/app/trace_session.h"
+#include "userspace/base/parse.h"
+#include "userspace/cli/cli.h"
+#include "userspace/export/json.h"
+#include "userspace/export/prometheus.h"
+#include "userspace/export/text.h"
+#include "userspace/export/utf8.h"
+
+namespace sonde::cli {
+namespace {
+
+constexpr const char* kName = "trace";
+const std::map<std::string, ProbeKind> kProbes{
+    {"sched", ProbeKind::kSched}, {"block", ProbeKind::kBlock}, {"tcp", ProbeKind::kTcp}};
+const std::map<std::string, TaskStore> kTaskStores{
+    {"auto", TaskStore::kAuto}, {"array", TaskStore::kArray}, {"storage", TaskStore::kStorage}};
+
+struct TraceOptions {
+    std::string duration;
+    std::string interval;
+    int pid = 0;
+    std::string comm;
+    std::string cgroup;
+    std::vector<std::string> command;
+    std::vector<std::string> probes{"sched", "block", "tcp"};
+    std::string output = "text";
+    std::string color = "auto";
+    std::string task_store = "auto";
+    std::string btf;
+    bool by_pid = false;
+    bool all = false;
+    bool statistics = false;
+    bool verbose = false;
+};
+
+void add_options(CLI::App& app, TraceOptions& options)
+{
+    app.description(
+        "Measures latency distributions in the kernel and prints them at the end: run-queue latency, on-CPU and\n"
+        "off-CPU time per process; block I/O per device; TCP round trips, connects and accepts per port.\n"
+        "With -- COMMAND ARGS... behind the options: starts the command and measures it and its children.");
+    app.footer(
+        "Examples:\n"
+        "  sonde trace -d 10                                the whole host, for ten seconds\n"
+        "  sonde trace -p $(pidof geth) --probes sched      what geth waits for, until Ctrl-C\n"
+        "  sonde trace --comm postgres --interval 5         a new table every five seconds\n"
+        "  sonde trace -o json -d 60 > before.json          for later comparison\n"
+        "  sonde trace -- fio job.fio                       a command and its children; passes on its status\n\n"
+        "Exit status: 0 done, 1 failed, 2 usage, 3 not possible with this kernel or these privileges; with a\n"
+        "COMMAND, its own (127: it could not be started).");
+    app.add_option("-d,--duration", options.duration, "How long: 10s, 500ms, 2m. Without it: until Ctrl-C")
+        ->type_name("TIME");
+    app.add_option("--interval", options.interval, "Print what came in each interval, not only at the end")
+        ->type_name("TIME");
+    auto* pid = app.add_option("-p,--pid", options.pid, "Only this process; ends when it ends")->type_name("PID");
+    auto* comm = app.add_option("--comm", options.comm, "Only processes with this name (up to 15 bytes)")
+                     ->type_name("NAME");
+    auto* cgroup = app.add_option("--cgroup", options.cgroup, "Only this cgroup v2 and those below it")
+                       ->type_name("PATH");
+    pid->excludes(comm)->excludes(cgroup);
+    comm->excludes(cgroup);
+    app.add_option("--probes", options.probes, "Which probes: sched,block,tcp (default: all)")
+        ->delimiter(',')
+        ->type_name("LIST")
+        ->check(CLI::IsMember({"sched", "block", "tcp"}));
+    app.add_option("-o,--output", options.output, "text, json (a line per document) or prom (Prometheus text)")
+        ->type_name("FORMAT")
+        ->check(CLI::IsMember({"text", "json", "prom"}));
+    app.add_flag("--by-pid", options.by_pid, "Keep processes of the same name apart");
+    app.add_flag("--all", options.all, "Print all rows, not the ten with the most time");
+    app.add_option("--color", options.color, "auto, always or never")
+        ->type_name("WHEN")
+        ->check(CLI::IsMember({"auto", "always", "never"}));
+    app.add_flag("--stats", options.statistics,
+                 "Have the kernel time sonde's own programs (makes each about 60 ns slower)");
+    app.add_option("--btf", options.btf, "BTF of this kernel, for a kernel that was built without")->type_name("FILE");
+    app.add_option("--task-store", options.task_store,
+                   "Where the state of threads is kept: array, storage or auto (the cheaper one)")
+        ->type_name("STORE")
+        ->check(CLI::IsMember({"auto", "array", "storage"}));
+    app.add_flag("-v,--verbose", options.verbose, "Show what libbpf says");
+}
+
+std::string format(const Snapshot& snapshot, const TraceOptions& options)
+{
+    if (options.output == "json") {
+        return to_json(snapshot);
+    }
+    if (options.output == "prom") {
+        return to_prometheus(snapshot);
+    }
+    TextStyle style;
+    style.color = use_color(options.color, STDOUT_FILENO);
+    style.width = terminal_width();
+    style.max_rows_per_measurement = options.all ? 0 : 10;
+    style.utf8 = use_utf8();
+    return to_text(snapshot, style);
+}
+
+// The line on stderr while a trace runs: on a terminal it counts the seconds and goes away, elsewhere
+// it is printed once.
+class Progress {
+  public:
+    Progress(std::string subject, std::optional<std::chrono::nanoseconds> duration)
+        : subject_(std::move(subject)), duration_(duration), terminal_(isatty(STDERR_FILENO) == 1)
+    {
+    }
+    void begin() const
+    {
+        if (terminal_) {
+            update(0);
+        } else {
+            std::fprintf(stderr, "tracing %s%s\n", subject_.c_str(), duration_ ? "" : " until Ctrl-C");
+        }
+    }
+    void update(double elapsed_s) const
+    {
+        if (!terminal_) {
+            return;
+        }
+        if (duration_) {
+            const double all = std::chrono::duration<double>(*duration_).count();
+            std::fprintf(stderr, "\r\033[Ktracing %s: %.0f s of %.3g s, Ctrl-C ends it early", subject_.c_str(),
+                         elapsed_s, all);
+        } else {
+            std::fprintf(stderr, "\r\033[Ktracing %s: %.0f s, Ctrl-C ends it", subject_.c_str(), elapsed_s);
+        }
+    }
+    void clear() const
+    {
+        if (terminal_) {
+            std::fputs("\r\033[K", stderr);
+        }
+    }
+
+  private:
+    std::string subject_;
+    std::optional<std::chrono::nanoseconds> duration_;
+    bool terminal_;
+};
+
+struct Target {
+    TaskFilter filter;
+    UniqueFd pidfd;
+    std::string subject = "the whole host";
+};
+
+Result<Target> choose_target(const TraceOptions& options)
+{
+    const RootedFs fs;
+    Target target;
+    if (options.pid != 0) {
+        Result<PidTarget> process = target_pid(fs, options.pid);
+        if (!process) {
+            return process.error();
+        }
+        target.filter = process->filter;
+        target.pidfd = std::move(process->pidfd);
+        target.subject = "process " + std::to_string(options.pid);
+    } else if (!options.comm.empty()) {
+        Result<TaskFilter> filter = target_comm(options.comm);
+        if (!filter) {
+            return filter.error();
+        }
+        target.filter = *filter;
+        target.subject = "processes named " + printable(options.comm);
+    } else if (!options.cgroup.empty()) {
+        Result<TaskFilter> filter = target_cgroup(fs, options.cgroup);
+        if (!filter) {
+            return filter.error();
+        }
+        target.filter = *filter;
+        target.subject = "cgroup " + printable(options.cgroup);
+    } else if (!options.command.empty()) {
+        target.filter.kind = SONDE_FILTER_TREE;
+        target.subject = printable(options.command.front());
+    }
+    return target;
+}
+
+// From attach to the last output. Returns why it ended.
+Result<EndReason> trace(TraceSession& session, const TraceOptions& options, LoopConfig loop,
+                        const Progress& progress)
+{
+    std::optional<Snapshot> before;
+    const auto print_interval = [&]() -> Status {
+        Result<Snapshot> now = session.read();
+        if (!now) {
+            return now.error();
+        }
+        progress.clear();
+        // Prometheus counters only grow: a scraper takes the differences itself.
+        const Snapshot shown = before && options.output != "prom" ? delta(*now, *before) : *now;
+        before = std::move(*now);
+        return write_output(format(shown, options));
+    };
+    loop.on_interval = print_interval;
+    loop.on_second = [&](double elapsed_s) { progress.update(elapsed_s); };
+    Result<EndReason> end = run_loop(session, loop);
+    if (!end) {
+        progress.clear();
+        return end.error();
+    }
+    session.detach();
+    if (Status printed = print_interval(); !printed) {
+        return printed.error();
+    }
+    return end;
+}
+
+int run_session(const TraceOptions& options, LoopConfig loop, Target target, std::optional<Command> command)
+{
+    SessionConfig config;
+    config.probes.clear();
+    for (const std::string& name : options.probes) {
+        config.probes.insert(kProbes.at(name));
+    }
+    config.filter = target.filter;
+    config.btf_file = options.btf;
+    config.task_store = kTaskStores.at(options.task_store);
+    config.by_pid = options.by_pid;
+    config.statistics = options.statistics;
+    config.verbose = options.verbose;
+    Result<std::unique_ptr<TraceSession>> session = TraceSession::load(config);
+    if (!session) {
+        return report(kName, session.error());
+    }
+    if (command) {
+        if (Status status = (*session)->follow(command->pid()); !status) {
+            return report(kName, status.error());
+        }
+    }
+    if (Status status = (*session)->attach(); !status) {
+        return report(kName, status.error());
+    }
+    const Progress progress(target.subject, loop.duration);
+    progress.begin();
+    loop.target_pidfd = target.pidfd.get();
+    if (command) {
+        if (Status status = command->release(); !status) {
+            progress.clear();
+            report(kName, status.error().with("run " + options.command.front()));
+            return 127;
+        }
+        loop.target_pidfd = command->pidfd();
+        loop.on_signal = [&](int signal, bool from_process) {
+            if (from_process) {
+                ::kill(command->pid(), signal);  // the terminal signals a whole group, kill only us
+            }
+            return true;
+        };
+    }
+    const Result<EndReason> end = trace(**session, options, loop, progress);
+    if (!end) {
+        return report(kName, end.error());
+    }
+    if (command && *end == EndReason::kTargetEnded) {
+        return command->wait();
+    }
+    if (*end == EndReason::kTargetEnded) {
+        std::fprintf(stderr, "sonde trace: %s has ended\n", target.subject.c_str());
+    }
+    return kDone;
+}
+
+}  // namespace
+
+int run_trace(const std::vector<std::string>& arguments)
+{
+    TraceOptions options;
+    CLI::App app;
+    app.name("sonde trace");
+    add_options(app, options);
+    // Behind "--" everything belongs to the command, options included.
+    const auto dashes = std::find(arguments.begin(), arguments.end(), "--");
+    if (dashes != arguments.end()) {
+        options.command.assign(dashes + 1, arguments.end());
+        if (options.command.empty()) {
+            return report_usage(kName, "there is no command behind --");
+        }
+    }
+    std::vector<std::string> own(std::make_reverse_iterator(dashes), std::make_reverse_iterator(arguments.begin()));
+    try {
+        app.parse(std::move(own));
+    } catch (const CLI::CallForHelp&) {
+        const Status written = write_output(app.help());
+        return written ? kDone : report(kName, written.error());
+    } catch (const CLI::ParseError& error) {
+        return report_usage(kName, std::string(error.what()) + " (see sonde trace --help)");
+    }
+    if (!options.command.empty() && (options.pid != 0 || !options.comm.empty() || !options.cgroup.empty())) {
+        return report_usage(kName, "a command and -p, --comm or --cgroup cannot be combined");
+    }
+    if (app.count("--pid") != 0 && options.pid <= 0) {
+        return report_usage(kName, "-p " + std::to_string(options.pid) + ": a pid is greater than 0");
+    }
+    if (app.count("--comm") != 0 && options.comm.empty()) {
+        return report_usage(kName, "--comm '' names no process");
+    }
+    LoopConfig loop;
+    for (const auto& [text, into] : {std::pair(&options.duration, &loop.duration),
+                                     std::pair(&options.interval, &loop.interval)}) {
+        if (text->empty()) {
+            continue;
+        }
+        const Result<std::chrono::nanoseconds> value = parse_duration(*text);
+        if (!value) {
+            return report_usage(kName, value.error().what);
+        }
+        *into = *value;
+    }
+    Result<Target> target = choose_target(options);
+    if (!target) {
+        report(kName, target.error());
+        return target.error().code == EINVAL ? kUsage : kFailed;
+    }
+    block_ending_signals();
+    std::optional<Command> command;
+    if (!options.command.empty()) {
+        Result<Command> started = Command::start(options.command);
+        if (!started) {
+            return report(kName, started.error());
+        }
+        command.emplace(std::move(*started));
+    }
+    return run_session(options, std::move(loop), std::move(*target), std::move(command));
+}
+
+}  // namespace sonde::cli

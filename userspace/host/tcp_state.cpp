@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/host/tcp_state.h"
+
+#include <charconv>
+#include <set>
+#include <sstream>
+
+namespace sonde {
+namespace {
+
+constexpr std::string_view kListen = "0A";
+
+void collect_ports(const std::string& table, std::set<uint16_t>& ports)
+{
+    // "  sl  local_address rem_address   st ...": addresses are HEX:PORT in hexadecimal.
+    std::istringstream lines(table);
+    std::string line;
+    std::getline(lines, line);
+    while (std::getline(lines, line)) {
+        std::istringstream fields(line);
+        std::string slot;
+        std::string local;
+        std::string remote;
+        std::string state;
+        fields >> slot >> local >> remote >> state;
+        const size_t colon = local.find(':');
+        uint16_t port = 0;
+        if (state == kListen && colon != std::string::npos &&
+            std::from_chars(local.data() + colon + 1, local.data() + local.size(), port, 16).ec == std::errc()) {
+            ports.insert(port);
+        }
+    }
+}
+
+// The value of a column in the two-line form of /proc/net/netstat: names, then numbers, behind "TcpExt:".
+uint64_t netstat_value(const std::string& text, const std::string& column)
+{
+    std::istringstream lines(text);
+    std::string names;
+    std::string values;
+    while (std::getline(lines, names) && std::getline(lines, values)) {
+        if (!names.starts_with("TcpExt:")) {
+            continue;
+        }
+        std::istringstream name_fields(names);
+        std::istringstream value_fields(values);
+        std::string name;
+        std::string value;
+        while (name_fields >> name && value_fields >> value) {
+            uint64_t number = 0;
+            if (name == column &&
+                std::from_chars(value.data(), value.data() + value.size(), number).ec == std::errc()) {
+                return number;
+            }
+        }
+    }
+    return 0;
+}
+
+bool is_number(const std::string& name)
+{
+    return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
+}
+
+}  // namespace
+
+std::vector<std::string> network_namespaces(const RootedFs& fs)
+{
+    std::vector<std::string> pids{"self"};
+    std::set<std::string> seen;
+    if (const Result<std::string> own = fs.read_link("/proc/self/ns/net")) {
+        seen.insert(*own);
+    }
+    const Result<std::vector<std::string>> entries = fs.list("/proc");
+    if (!entries) {
+        return pids;
+    }
+    for (const std::string& entry : *entries) {
+        if (!is_number(entry)) {
+            continue;
+        }
+        const Result<std::string> ns = fs.read_link("/proc/" + entry + "/ns/net");
+        if (ns && seen.insert(*ns).second) {
+            pids.push_back(entry);
+        }
+    }
+    return pids;
+}
+
+std::vector<uint16_t> listening_ports(const RootedFs& fs, const std::vector<std::string>& pids)
+{
+    std::set<uint16_t> ports;
+    for (const std::string& pid : pids) {
+        for (const char* table : {"/net/tcp", "/net/tcp6"}) {
+            if (const Result<std::string> text = fs.read("/proc/" + pid + table)) {
+                collect_ports(*text, ports);
+            }
+        }
+    }
+    return {ports.begin(), ports.end()};
+}
+
+ListenQueue read_listen_queue(const RootedFs& fs, const std::vector<std::string>& pids)
+{
+    ListenQueue sum;
+    for (const std::string& pid : pids) {
+        if (const Result<std::string> text = fs.read("/proc/" + pid + "/net/netstat")) {
+            sum.overflows += netstat_value(*text, "ListenOverflows");
+            sum.drops += netstat_value(*text, "ListenDrops");
+        }
+    }
+    return sum;
+}
+
+}  // namespace sonde

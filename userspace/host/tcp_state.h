@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What /proc knows of TCP: which ports are listened on, how many connections a full listen queue has cost. For
+// all network namespaces that processes of this host are in, one process standing for each.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "userspace/base/rooted_fs.h"
+
+namespace sonde {
+
+// Pids, one per network namespace. The caller's own namespace comes first, as "self".
+[[nodiscard]] std::vector<std::string> network_namespaces(const RootedFs& fs);
+
+// Ports in state LISTEN, ascending, each once, IPv4 and IPv6.
+[[nodiscard]] std::vector<uint16_t> listening_ports(const RootedFs& fs, const std::vector<std::string>& pids);
+
+struct ListenQueue {
+    uint64_t overflows = 0;  // TcpExt ListenOverflows: the accept queue was full
+    uint64_t drops = 0;      // TcpExt ListenDrops: all reasons
+};
+// Sum over the namespaces; those that are gone count nothing.
+[[nodiscard]] ListenQueue read_listen_queue(const RootedFs& fs, const std::vector<std::string>& pids);
+
+}  // namespace sonde

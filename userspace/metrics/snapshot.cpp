@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/metrics/snapshot.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace sonde {
+namespace {
+
+using Key = std::pair<std::string, Labels>;
+
+template <class Series>
+std::map<Key, const Series*> by_key(const std::vector<Series>& all)
+{
+    std::map<Key, const Series*> index;
+    for (const Series& series : all) {
+        index.emplace(Key{series.name, series.labels}, &series);
+    }
+    return index;
+}
+
+ProbeStatus probe_delta(ProbeStatus now, const ProbeStatus& before)
+{
+    now.events -= before.events;
+    now.run_count -= before.run_count;
+    now.run_time_ns -= before.run_time_ns;
+    for (const auto& [reason, n] : before.discarded) {
+        now.discarded[reason] -= n;
+    }
+    return now;
+}
+
+}  // namespace
+
+Snapshot delta(const Snapshot& now, const Snapshot& before)
+{
+    Snapshot d;
+    d.start_unix = before.start_unix + before.duration_s;
+    d.duration_s = now.duration_s - before.duration_s;
+    d.host = now.host;
+    d.kernel = now.kernel;
+    for (const ProbeStatus& probe : now.probes) {
+        const auto old = std::find_if(before.probes.begin(), before.probes.end(), [&](const ProbeStatus& p) {
+            return p.measurement == probe.measurement;
+        });
+        d.probes.push_back(old == before.probes.end() ? probe : probe_delta(probe, *old));
+    }
+    const auto old_histograms = by_key(before.histograms);
+    for (const HistogramSeries& series : now.histograms) {
+        const auto old = old_histograms.find({series.name, series.labels});
+        Histogram grown =
+            old == old_histograms.end() ? series.histogram : delta(series.histogram, old->second->histogram);
+        if (!grown.empty()) {
+            d.histograms.push_back({series.name, series.labels, std::move(grown)});
+        }
+    }
+    const auto old_counters = by_key(before.counters);
+    for (const CounterSeries& series : now.counters) {
+        const auto old = old_counters.find({series.name, series.labels});
+        const uint64_t grown = series.value - (old == old_counters.end() ? 0 : old->second->value);
+        if (grown != 0) {
+            d.counters.push_back({series.name, series.labels, grown});
+        }
+    }
+    return d;
+}
+
+}  // namespace sonde

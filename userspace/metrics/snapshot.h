@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Snapshot: everything that one reading of the probes gives, as plain values. It is what flows from the
+// probes to the exporters (and later to verdicts and the store). Counters and histograms are cumulative since
+// the probes were attached; `delta` of two snapshots gives an interval. No thread rule: values only.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "userspace/metrics/histogram.h"
+
+namespace sonde {
+
+// Label name -> value. Values may hold any bytes (a process may call itself anything): exporters escape them.
+using Labels = std::map<std::string, std::string>;
+
+struct HistogramSeries {
+    std::string name;  // as in Prometheus: sonde_sched_runq_latency_seconds
+    Labels labels;
+    Histogram histogram;
+};
+
+struct CounterSeries {
+    std::string name;
+    Labels labels;
+    uint64_t value = 0;
+};
+
+enum class ProbeState { kOk, kDegraded, kOff };
+
+// One measurement: where its numbers come from, what they cost, what was lost on the way.
+struct ProbeStatus {
+    std::string measurement;  // "run-queue latency"
+    std::string hook;         // "tp_btf/sched_switch, tp_btf/sched_wakeup"; empty when off
+    ProbeState state = ProbeState::kOff;
+    std::string reason;                         // why degraded or off; empty when ok
+    uint64_t events = 0;                        // events that became part of a number
+    std::map<std::string, uint64_t> discarded;  // reason -> events seen but not measurable
+    uint64_t run_count = 0;                     // BPF program runs and their time: 0 unless the kernel keeps
+    uint64_t run_time_ns = 0;                   // statistics (kernel.bpf_stats_enabled, or sonde asked for it)
+};
+
+struct Snapshot {
+    double start_unix = 0;  // wall clock at which measuring began, seconds
+    double duration_s = 0;  // monotonic time since then
+    std::string host;
+    std::string kernel;
+    std::vector<ProbeStatus> probes;
+    std::vector<HistogramSeries> histograms;
+    std::vector<CounterSeries> counters;
+};
+
+// What came between two readings of the same session; series without news are left out.
+// REQUIRES: `before` is the earlier reading.
+[[nodiscard]] Snapshot delta(const Snapshot& now, const Snapshot& before);
+
+}  // namespace sonde

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <set>
+#include <string>
+
+#include "userspace/base/result.h"
+
+namespace sonde {
+
+// Whether something works here; if not, why.
+struct Feature {
+    bool works = false;
+    std::string why_not;
+};
+
+// What this kernel and these privileges allow, found out by trying: loading two-instruction programs, creating
+// one-entry maps, looking names up in the kernel's BTF. Never by the kernel's version. A value; some
+// milliseconds to make.
+struct KernelFeatures {
+    Feature btf;              // types of the kernel, from itself or from a file
+    Feature raw_tracepoints;  // raw_tp programs load
+    Feature typed_tracepoints;  // tp_btf programs load
+    Feature fentry;             // fentry and fexit programs load
+    Feature task_storage;
+    Feature socket_storage;
+    Feature probe_read_kernel;  // refused under lockdown=confidentiality
+    Feature bpf_statistics;     // BPF_ENABLE_STATS
+
+    std::set<std::string> tracepoints;         // names in the BTF; empty without BTF
+    std::map<std::string, int> function_args;  // of the functions that sonde asks about: number of arguments
+
+    // With an unreadable or unfit `btf_file` (empty: the kernel's own): an error. Missing features are not errors.
+    [[nodiscard]] static Result<KernelFeatures> probe(const std::string& btf_file);
+};
+
+}  // namespace sonde

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/hist_reader.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+namespace sonde {
+namespace {
+
+constexpr size_t kWindowChunks = 8192;  // 1 MiB
+
+}  // namespace
+
+Result<MapWindow> MapWindow::open(int fd, size_t element_size, size_t first, size_t count)
+{
+    const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+    const size_t begin = first * element_size;
+    const size_t offset = begin / page * page;
+    const size_t length = begin + count * element_size - offset;
+    void* base = mmap(nullptr, length, PROT_READ, MAP_SHARED, fd, static_cast<off_t>(offset));
+    if (base == MAP_FAILED) {
+        return Error::from_errno(errno, "map a BPF array");
+    }
+    return MapWindow(base, length, static_cast<const std::byte*>(base) + (begin - offset), element_size);
+}
+
+MapWindow::MapWindow(MapWindow&& other) noexcept
+    : base_(std::exchange(other.base_, nullptr)),
+      length_(other.length_),
+      elements_(other.elements_),
+      element_size_(other.element_size_)
+{
+}
+
+MapWindow::~MapWindow()
+{
+    if (base_ != nullptr) {
+        munmap(base_, length_);
+    }
+}
+
+void HistReader::add(const sonde_hist_row& row, Histogram& into)
+{
+    if (row.min_inverted == 0) {
+        return;  // nothing recorded yet
+    }
+    // Not Histogram::merge: whether `into` is empty cannot be seen from buckets that are not fetched yet.
+    const uint64_t min_ns = ~row.min_inverted;
+    const bool first = into.empty() && into.sum_ns == 0;
+    into.min_ns = first ? min_ns : std::min(into.min_ns, min_ns);
+    into.max_ns = std::max<uint64_t>(into.max_ns, row.max_ns);
+    into.sum_ns += row.sum_ns;
+    into.zero_count += row.zero;
+    into.clamped += row.clamped;
+    for (uint32_t octave = 0; octave < SONDE_HIST_OCTAVES; ++octave) {
+        if (row.chunk[octave] != SONDE_HIST_NO_CHUNK) {
+            requests_.push_back({row.chunk[octave], octave, &into});
+        }
+    }
+}
+
+Status HistReader::fetch()
+{
+    std::sort(requests_.begin(), requests_.end(),
+              [](const Request& a, const Request& b) { return a.chunk < b.chunk; });
+    std::optional<MapWindow> window;
+    size_t window_begin = 0;
+    size_t window_end = 0;
+    for (size_t i = 0; i < requests_.size(); ++i) {
+        const Request& request = requests_[i];
+        if (request.chunk >= window_end) {
+            window.reset();
+            // No further than the last chunk wanted: the window must not reach past the end of the map.
+            window_begin = request.chunk;
+            window_end = std::min<size_t>(window_begin + kWindowChunks, requests_.back().chunk + 1);
+            Result<MapWindow> opened = MapWindow::open(chunks_fd_, sizeof(sonde_hist_chunk), window_begin,
+                                                       window_end - window_begin);
+            if (!opened) {
+                return opened.error();
+            }
+            window.emplace(std::move(*opened));
+        }
+        const auto& chunk = window->at<sonde_hist_chunk>(request.chunk - window_begin);
+        const int base =
+            static_cast<int>(request.octave * SONDE_HIST_SUB_BUCKETS) - SONDE_HIST_INDEX_OFFSET;
+        for (int j = 0; j < SONDE_HIST_SUB_BUCKETS; ++j) {
+            if (chunk.bucket[j] != 0) {
+                request.into->buckets[base + j] += chunk.bucket[j];
+            }
+        }
+    }
+    requests_.clear();
+    return ok();
+}
+
+sonde_hist_row row_with_chunks(uint32_t first)
+{
+    sonde_hist_row row{};
+    for (uint32_t octave = 0; octave < SONDE_HIST_OCTAVES; ++octave) {
+        row.chunk[octave] = first + octave;
+    }
+    return row;
+}
+
+}  // namespace sonde
