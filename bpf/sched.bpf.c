@@ -19,14 +19,6 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-struct {
-    __uint(type, BPF_MAP_TYPE_ARRAY);
-    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
-    __uint(max_entries, 1); /* set by user space */
-    __type(key, u32);
-    __type(value, struct sonde_sched_rows);
-} rows SEC(".maps");
-
 static __noinline void sched__record_other(u32 series, u64 ns)
 {
     u32 slot = SONDE_OTHER_SLOT;
@@ -39,11 +31,21 @@ static __noinline void sched__record_other(u32 series, u64 ns)
 
 static __always_inline void sched__record(struct sonde_sched_rows *r, u32 series, u64 from, u64 to)
 {
+    bool recorded;
+
     if (to < from) {
         task__drop(SONDE_SCHED_DROP_CLOCK_BACKWARD);
         return;
     }
-    if (series < SONDE_SCHED_SERIES && !hist__record_shared(&r->series[series], to - from))
+    if (series >= SONDE_SCHED_SERIES)
+        return;
+    /* The rows of a process with one thread have one writer: plain adds, at an eighth of the price. A second
+     * thread is counted before its first event, and records at its second at the earliest. */
+    if (r->threads == 1)
+        recorded = hist__record_local(&r->series[series], to - from);
+    else
+        recorded = hist__record_shared(&r->series[series], to - from);
+    if (!recorded)
         sched__record_other(series, to - from);
 }
 
@@ -103,7 +105,7 @@ static __always_inline void sched__switch_out(const bool btf, struct task_struct
     } else {
         t->state = TASK_STATE_BLOCKED;
         t->since_ns = now;
-        t->series = offcpu__reason(btf, p, state);
+        t->series = offcpu__reason(btf, p, state, &t->file);
     }
 }
 

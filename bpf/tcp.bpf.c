@@ -178,8 +178,13 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
     } else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED) {
         sock__name(btf, sk, e);
         e->since_ns = bpf_ktime_get_ns();
+        __sync_fetch_and_add(&waiting_for_accept, 1);
     } else if (e->named) {
         tcp__sample(btf, sk, e);
+        if (to == TCP_CLOSE && e->since_ns) {
+            e->since_ns = 0;
+            __sync_fetch_and_add(&waiting_for_accept, -1);
+        }
     }
     if (!btf && to == TCP_CLOSE) {
         key = (u64)sk;
@@ -194,6 +199,7 @@ static __always_inline void tcp__accepted(struct sock_entry *e, u64 since)
     u64 now = bpf_ktime_get_ns();
 
     e->since_ns = 0;
+    __sync_fetch_and_add(&waiting_for_accept, -1);
     if (now < since)
         tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
     else if (sock__wanted(e))
@@ -223,8 +229,11 @@ const volatile bool accept_is_first_read = false;
 /* A process reads from the socket: it is the owner; and, where accept itself cannot be seen, it has it now. */
 static __always_inline int tcp__read(const bool btf, struct sock *sk, struct task_struct *current)
 {
-    struct sock_entry *e = sock__entry(btf, sk);
+    struct sock_entry *e;
 
+    if (filter_kind == SONDE_FILTER_NONE && !waiting_for_accept)
+        return 0;
+    e = sock__entry(btf, sk);
     if (!e)
         return 0;
     sock__used_by(btf, e, current);

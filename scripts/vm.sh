@@ -11,7 +11,7 @@
 #          --copy PATH[:GUESTPATH]                      put a file or folder into the guest, with the shared
 #                                                       libraries its executables need (repeatable)
 #          --verbose                                    show the kernel's messages on stderr
-#        The guest has busybox, and bash, fio, ip, tc if they are here; COMMAND's own file is copied along. The
+#        The guest has busybox, and dash, bash, fio, ip, tc if they are here; COMMAND's own file is copied along. The
 #        command starts in a folder of the same name as the current one. /dev/vda is an empty 256 MB disk.
 # Exit:  the command's status; 124 if the kernel reported a bug while it ran; 125 if it did not run to its end
 #        (timeout, panic, not started, wrong usage); one line on stderr says why.
@@ -51,6 +51,7 @@ shift
 
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/sonde-vm.XXXXXX")
 running=() # the processes to end when this script ends early
+# shellcheck disable=SC2317 # the traps call it
 cleanup() {
     [[ ${#running[@]} -eq 0 ]] || kill "${running[@]}" 2>/dev/null || true
     rm -rf "$tmp"
@@ -74,7 +75,7 @@ program=$1
 shift
 if [[ ! -e $tree/$program ]] && path=$(type -P "$program"); then # not one that --copy put there
     [[ $program != */* ]] || program=$(realpath -s "$path")
-    # busybox has these without a copy; its shell is also what runs init
+    # plain names that the guest has anyway need no copy
     [[ $program != */* && " $(busybox --list | tr '\n' ' ') $guest_tools " == *" $program "* ]] ||
         tree_put "$tree" "$(realpath -s "$path")" || die "cannot copy $path into the guest"
 fi
@@ -85,7 +86,8 @@ cd $(quote "$PWD")
 command -v $(quote "$program") >/dev/null || { touch /run/vm/missing; exit 127; }
 exec $(quote "$program" "$@")
 END
-write_base "$kernel" "$tmp/initramfs" || die "cannot build the guest's files for $kernel: see the message above"
+write_base "$kernel" "$tmp/initramfs" & # not `write_base || die`: that would switch off its `set -e`
+wait $! || die "cannot build the guest's files for $kernel: see the message above"
 tree_pack "$tree" >>"$tmp/initramfs"
 rm -rf "$tree"
 

@@ -7,7 +7,7 @@
  * and a few nanoseconds of time.
  *
  * Idea: 16 * log2(10^9) = 478.3576..., so counted in nanoseconds the bounds lie, in every octave alike,
- * at the mantissas 2^((j + f) / 16), j = 0..15, with f = 0.35765... A bit scan finds the octave. The
+ * at the mantissas 2^((j + f) / 16), j = 0..15, with f = 0.35765... A bit scan finds the octave; the
  * top five mantissa bits select one of 32 parts; a part is narrower (1/32) than the narrowest bucket
  * (2^(1/16) - 1 = 0.044), so it contains at most one bound: a table gives the bucket of the part's lower
  * edge, and one compare against the part's bound settles the rest. The compare is made on all 64 bits of
@@ -82,41 +82,39 @@ struct sonde_hist_row {
         0xf8f969d9b5abf948ULL, 0xffffffffffffffffULL,                                          \
     }
 
+/* log2 of a power of two, found at its product with a de Bruijn sequence: the top six bits of the product are
+ * different for each power. */
+#define SONDE_HIST_DE_BRUIJN 0x03f79d71b4cb0a89ULL
+#define SONDE_HIST_DE_BRUIJN_LOG2                                                              \
+    {                                                                                          \
+        0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4,                             \
+        62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,                         \
+        63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,                        \
+        46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,                            \
+    }
+
 /* In BPF the tables are global: libbpf cannot place static data in .rodata. */
 #ifdef __bpf__
 #define SONDE_HIST_TABLE const
 #else
 #define SONDE_HIST_TABLE static const
 #endif
+SONDE_HIST_TABLE __u8 sonde_hist_de_bruijn_log2[64] = SONDE_HIST_DE_BRUIJN_LOG2;
 SONDE_HIST_TABLE __u8 sonde_hist_bounds_below[32] = SONDE_HIST_BOUNDS_BELOW;
 SONDE_HIST_TABLE __u64 sonde_hist_next_bound[32] = SONDE_HIST_NEXT_BOUND;
 
-/* floor(log2(v)); v must not be 0. Written out because BPF has no bit scan instruction. */
+/* floor(log2(v)); v must not be 0. BPF has no bit scan; a search by halves would cost a branch per half that
+ * nobody can predict. */
 static inline __attribute__((always_inline)) __u32 sonde_hist__log2(__u64 v)
 {
-    __u32 r = 0;
-
-    if (v >> 32) {
-        v >>= 32;
-        r += 32;
-    }
-    if (v >> 16) {
-        v >>= 16;
-        r += 16;
-    }
-    if (v >> 8) {
-        v >>= 8;
-        r += 8;
-    }
-    if (v >> 4) {
-        v >>= 4;
-        r += 4;
-    }
-    if (v >> 2) {
-        v >>= 2;
-        r += 2;
-    }
-    return r + (__u32)(v >> 1);
+    v |= v >> 1;
+    v |= v >> 2;
+    v |= v >> 4;
+    v |= v >> 8;
+    v |= v >> 16;
+    v |= v >> 32;
+    v ^= v >> 1; /* only the top bit is left */
+    return sonde_hist_de_bruijn_log2[(v * SONDE_HIST_DE_BRUIJN) >> 58];
 }
 
 /* Cell of a value in ns, 0 <= cell; v must not be 0. May be SONDE_HIST_CELLS or more: the caller clamps. */

@@ -54,17 +54,19 @@ enum sonde_sched_drop {
 #define SONDE_OTHER_SLOT 0
 
 struct sonde_process {
-    __u32 tgid;    /* 0: the slot is free */
-    __u32 threads; /* tasks attached to this slot; user space may recycle a slot with none */
-    __u64 start_boottime_ns;
+    __u32 tgid; /* 0: the slot is free */
     __u32 is_kthread;
-    __u32 pad;
+    __u64 start_boottime_ns;
     char comm[SONDE_COMM_LEN]; /* of the leader; any bytes */
 };
 
 struct sonde_sched_rows {
+    __u32 threads; /* tasks attached to this slot; user space may recycle a slot with none */
+    __u32 pad;
     struct sonde_hist_row series[SONDE_SCHED_SERIES];
 };
+/* Slot 0 is written by anybody: its count starts here, so that it never looks like that of a single thread. */
+#define SONDE_OTHER_SLOT_THREADS 0x10000000
 
 struct sonde_sched_counters {
     __u64 drops[SONDE_SCHED_DROPS];
@@ -74,7 +76,7 @@ struct sonde_sched_counters {
 
 #ifdef __cplusplus
 static_assert(sizeof(sonde_hist_row) == 208 && sizeof(sonde_hist_chunk) == 128);
-static_assert(sizeof(sonde_process) == 40);
+static_assert(sizeof(sonde_process) == 32);
 static_assert(sizeof(sonde_sched_rows) % 8 == 0 && sizeof(sonde_sched_counters) % 8 == 0);
 #endif
 

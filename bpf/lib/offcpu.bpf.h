@@ -8,7 +8,7 @@
  * task means a page fault. A table made by user space says what each system call waits for.
  *
  * Limits: epoll and poll count as network, whatever they watch. Blocking on a pipe, a terminal or an eventfd
- * is `other`. Kernel threads have no system call: disk when in iowait, else `other`. Without BTF (raw_tp)
+ * is `other`; when a descriptor changes from one to a socket, up to 15 waits are still counted as before. Kernel threads have no system call: disk when in iowait, else `other`. Without BTF (raw_tp)
  * only disk (iowait) is known.
  */
 #ifndef SONDE_LIB_OFFCPU_BPF_H
@@ -21,6 +21,19 @@
 #define S_IFSOCK 0140000
 
 const volatile u8 syscall_reason[SONDE_MAX_SYSCALLS] = {};
+/*
+ * Whether a descriptor is a socket takes three probe reads, which cost as much as the rest of a switch. A thread
+ * that blocks in read() mostly does so on the same descriptor, so the answer is kept, and asked again
+ * after so many uses in case the number has been closed and given to another file.
+ */
+struct file_hint {
+    u32 fd;
+    u8 is_socket;
+    u8 uses_left;
+    u8 pad[2];
+};
+#define FILE_HINT_USES 15
+
 /* bpf_probe_read_kernel is refused under lockdown=confidentiality. */
 const volatile bool may_probe_read = true;
 
@@ -37,13 +50,26 @@ static __always_inline bool offcpu__fd_is_socket(struct task_struct *p, u64 fd)
     return (BPF_CORE_READ(file, f_inode, i_mode) & S_IFMT) == S_IFSOCK;
 }
 
+static __always_inline bool offcpu__waits_for_socket(struct task_struct *p, u64 fd, struct file_hint *hint)
+{
+    if (hint->fd != (u32)fd || hint->uses_left == 0) {
+        hint->fd = fd;
+        hint->is_socket = offcpu__fd_is_socket(p, fd);
+        hint->uses_left = FILE_HINT_USES;
+    } else {
+        hint->uses_left--;
+    }
+    return hint->is_socket;
+}
+
 static __always_inline bool offcpu__in_iowait(const bool btf, struct task_struct *task)
 {
     return btf ? BPF_CORE_READ_BITFIELD(task, in_iowait) : BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait);
 }
 
 static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_struct *p, u32 state,
-                                                                  struct pt_regs *regs, u64 nr)
+                                                                  struct pt_regs *regs, u64 nr,
+                                                                  struct file_hint *hint)
 {
     bool uninterruptible = state & TASK_UNINTERRUPTIBLE;
 
@@ -63,13 +89,14 @@ static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_st
     case SONDE_WAIT_FILE:
         if (uninterruptible)
             return SONDE_OFFCPU_DISK;
-        return offcpu__fd_is_socket(p, regs__syscall_arg0(regs)) ? SONDE_OFFCPU_NETWORK
-                                                                  : SONDE_OFFCPU_OTHER;
+        return offcpu__waits_for_socket(p, regs__syscall_arg0(regs), hint) ? SONDE_OFFCPU_NETWORK
+                                                                            : SONDE_OFFCPU_OTHER;
     }
     return SONDE_OFFCPU_OTHER;
 }
 
-static __always_inline enum sonde_sched_series offcpu__reason(const bool btf, struct task_struct *p, u32 state)
+static __always_inline enum sonde_sched_series offcpu__reason(const bool btf, struct task_struct *p, u32 state,
+                                                               struct file_hint *hint)
 {
     u32 flags = FIELD(btf, p, flags);
     bool iowait = offcpu__in_iowait(btf, p);
@@ -88,7 +115,7 @@ static __always_inline enum sonde_sched_series offcpu__reason(const bool btf, st
         return SONDE_OFFCPU_DISK;
     if (task__is_compat(p))
         return SONDE_OFFCPU_OTHER;
-    return offcpu__by_syscall(p, state, regs, nr);
+    return offcpu__by_syscall(p, state, regs, nr, hint);
 }
 
 #endif

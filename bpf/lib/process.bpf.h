@@ -22,6 +22,15 @@ struct {
     __type(value, struct sonde_process);
 } processes SEC(".maps");
 
+/* The histograms of each slot, and how many tasks hold it. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, 1); /* set by user space */
+    __type(key, u32);
+    __type(value, struct sonde_sched_rows);
+} rows SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, 1); /* set by user space */
@@ -98,23 +107,22 @@ static __always_inline u32 process__new_slot(const bool btf, struct task_struct 
 /* The slot of a task's process, which then counts the task as one of its holders. */
 static __always_inline u32 process__attach(const bool btf, struct task_struct *p)
 {
-    struct sonde_process *info;
     u32 tgid = FIELD(btf, p, tgid);
     u32 *known = bpf_map_lookup_elem(&slots_by_tgid, &tgid);
     u32 slot = known ? *known : process__new_slot(btf, p, tgid);
+    struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &slot);
 
-    info = bpf_map_lookup_elem(&processes, &slot);
-    if (info)
-        __sync_fetch_and_add(&info->threads, 1);
+    if (r)
+        __sync_fetch_and_add(&r->threads, 1);
     return slot;
 }
 
 /* A task lets go of its slot, after its last event. */
 static __always_inline void process__detach(u32 slot)
 {
-    struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
+    struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &slot);
 
-    if (info && __sync_fetch_and_add(&info->threads, -1) == 1)
+    if (r && __sync_fetch_and_add(&r->threads, -1) == 1)
         __sync_fetch_and_add(&slots_left, 1);
 }
 

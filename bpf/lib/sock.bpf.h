@@ -56,6 +56,9 @@ u32 port_of_slot[SONDE_TCP_PORTS] = {};
 u32 ports_used = SONDE_TCP_FIRST_PORT;
 struct sonde_tcp_counters counters = {};
 
+/* Sockets that are established and not yet accepted: while there are none, a read need not be looked at. */
+u32 waiting_for_accept = 0;
+
 static __always_inline void tcp__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
 __noinline u32 port__add(u32 port)

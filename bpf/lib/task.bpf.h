@@ -15,6 +15,7 @@
 #define SONDE_LIB_TASK_BPF_H
 
 #include "bpf/lib/filter.bpf.h"
+#include "bpf/lib/offcpu.bpf.h"
 #include "bpf/lib/process.bpf.h"
 
 enum task_state {
@@ -37,6 +38,7 @@ struct task_entry {
     u8 series;  /* BLOCKED, QUEUED: the off-CPU series of the block, */
     u8 cause;   /* QUEUED: the run-queue series */
     u8 renamed; /* the leader has taken a new name */
+    struct file_hint file;
 };
 
 const volatile u32 task_store = SONDE_TASK_STORE_ARRAY;

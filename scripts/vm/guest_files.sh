@@ -6,7 +6,7 @@
 # Modules the tests can use; those that a kernel lacks or has built in are left out.
 guest_modules='virtio_pci virtio_blk virtio_console virtio_net virtio_scsi loop null_blk brd scsi_debug sd_mod
     dm_mod dm_delay dm_flakey ext4 xfs overlay crc32c_generic veth dummy ifb sch_netem sch_tbf sch_htb sch_fq sch_ingress'
-guest_tools='bash fio ip tc'
+guest_tools='dash bash fio ip tc'
 
 # tree_new TREE: an empty tree with Debian's merged /usr, so that host paths mean the same in the guest.
 tree_new() {
@@ -49,9 +49,12 @@ tree_base() {
     for name in $(busybox --list); do
         [[ -e $tree/usr/bin/$name ]] || ln -s busybox "$tree/usr/bin/$name"
     done
+    ln -s ../bin/busybox "$tree/usr/sbin/modprobe" # where the kernel looks for it, to load a qdisc or file system
     for tool in $guest_tools; do
-        path=$(command -v "$tool") && tree_put "$tree" "$path"
+        path=$(type -P "$tool") && tree_put "$tree" "$path"
     done
+    # Debian's sh; busybox's prefers its own applets (ip!) to the programs in PATH.
+    [[ ! -e $tree/usr/bin/dash ]] || ln -sf dash "$tree/usr/bin/sh"
     cp /etc/ld.so.cache "$tree/etc/" # the libraries are where the host has them
     echo 'root:x:0:0:root:/root:/bin/sh
 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >"$tree/etc/passwd"

@@ -157,9 +157,10 @@ void write_block_traffic(TextPage& page, const Snapshot& s) {
         const auto& [labels, traffic] = sorted[i];
         std::string text;
         for (const auto& [name, value] : labels) {
-            text += (text.empty() ? "" : " ") + page.label(value);
+            text += text.empty() ? "" : " ";
+            text += page.label(value);
         }
-        text += ": " + format_bytes(traffic.bytes);
+        text.append(": ").append(format_bytes(traffic.bytes));
         if (s.duration_s > 0) {
             const double rate = static_cast<double>(traffic.bytes) / s.duration_s;
             text += ", " + format_bytes(static_cast<uint64_t>(rate)) + "/s";

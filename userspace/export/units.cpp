@@ -37,7 +37,7 @@ std::string in_unit(const Rounded& number, int unit_exponent) {
     std::string text = number.digits;
     const int whole_digits = number.exponent - unit_exponent + 1;
     if (whole_digits < 3) {
-        text.insert(static_cast<size_t>(whole_digits), ".");
+        text.insert(static_cast<size_t>(whole_digits), 1, '.');
     }
     return text;
 }
@@ -101,7 +101,7 @@ std::string format_count(uint64_t count) {
     }
     std::string text = std::to_string(count);
     if (text.size() > 3) {
-        text.insert(text.size() - 3, ",");
+        text.insert(text.size() - 3, 1, ',');
     }
     return text;
 }

@@ -85,6 +85,7 @@ class SchedProbe final : public Probe {
     Status read_slots(const std::vector<uint32_t>& slots, Totals& totals);
     Status fold(const std::vector<uint32_t>& slots);
     void add_statuses(const Totals& totals, Snapshot& into);
+    [[nodiscard]] uint32_t holders(uint32_t slot) const;
 
     SkelPtr<sched_bpf> skel_;
     ProgramSet programs_;
@@ -255,25 +256,26 @@ void SchedProbe::maintain()
     }
     slots_left_seen_ = left;
     const uint32_t used = used_slots();
-    Result<MapWindow> processes =
-        MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process), 0, used);
-    if (!processes) {
-        return;  // tried again in the next call; nothing is lost
-    }
+    const int rows_fd = bpf_map__fd(skel_->maps.rows);
     std::vector<uint32_t> idle;
     for (const uint32_t slot : unhashed_) {
-        if (read_shared(processes->at<sonde_process>(slot).threads) == 0) {
+        if (holders(slot) == 0) {
             idle.push_back(slot);
         }
     }
     if (!fold(idle)) {
-        return;
+        return;  // tried again in the next call; nothing is lost
     }
     unhashed_.clear();
+    Result<MapWindow> processes =
+        MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process), 0, used);
+    Result<MapWindow> rows = MapWindow::open(rows_fd, sizeof(sonde_sched_rows), 0, used);
+    if (!processes || !rows) {
+        return;
+    }
     for (uint32_t slot = SONDE_OTHER_SLOT + 1; slot < used; ++slot) {
-        const auto& process = processes->at<sonde_process>(slot);
-        const uint32_t tgid = read_shared(process.tgid);
-        if (tgid == 0 || read_shared(process.threads) != 0) {
+        const uint32_t tgid = read_shared(processes->at<sonde_process>(slot).tgid);
+        if (tgid == 0 || read_shared(rows->at<sonde_sched_rows>(slot).threads) != 0) {
             continue;
         }
         uint32_t hashed = 0;
@@ -283,6 +285,14 @@ void SchedProbe::maintain()
         }
         unhashed_.push_back(slot);
     }
+}
+
+// How many tasks hold a slot. If it cannot be read, somebody does.
+uint32_t SchedProbe::holders(uint32_t slot) const
+{
+    const Result<MapWindow> row =
+        MapWindow::open(bpf_map__fd(skel_->maps.rows), sizeof(sonde_sched_rows), slot, 1);
+    return row ? read_shared(row->at<sonde_sched_rows>(0).threads) : 1;
 }
 
 void set_sizes(sched_bpf* skel, const MapSizes& sizes)
@@ -305,6 +315,7 @@ void set_sizes(sched_bpf* skel, const MapSizes& sizes)
 Status set_other_slot(sched_bpf* skel)
 {
     sonde_sched_rows rows{};
+    rows.threads = SONDE_OTHER_SLOT_THREADS;
     for (uint32_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
         rows.series[series] = row_with_chunks(1 + series * SONDE_HIST_OCTAVES);
     }
