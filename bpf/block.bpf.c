@@ -127,8 +127,8 @@ static __always_inline u32 block__slot(const bool btf, struct request *rq)
     minor = FIELD(btf, disk, first_minor);
     id = FIELD(btf, q, id);
     if (id < SONDE_BLOCK_QUEUE_IDS)
-        slot = slot_of_queue[id];
-    if (slot > 0 && slot < SONDE_BLOCK_DEVICES && devices[slot].major == major && devices[slot].minor == minor)
+        slot = slot_of_queue[id] & (SONDE_BLOCK_DEVICES - 1);
+    if (slot != SONDE_BLOCK_OTHER_DEVICE && devices[slot].major == major && devices[slot].minor == minor)
         return slot;
     return block__new_slot(id, major, minor);
 }

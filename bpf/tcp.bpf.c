@@ -47,8 +47,7 @@ enum tcp_series { TCP_RTT, TCP_CONNECT, TCP_ACCEPT };
 
 static __always_inline struct sonde_hist_row *tcp__row(struct sonde_tcp_rows *r, enum tcp_series series, u32 peer)
 {
-    if (peer >= SONDE_PEERS)
-        peer = SONDE_PEER_PUBLIC;
+    peer &= SONDE_PEER_SLOTS - 1;
     if (series == TCP_RTT)
         return &r->rtt[peer];
     return series == TCP_CONNECT ? &r->connect[peer] : &r->accept[peer];
@@ -136,8 +135,8 @@ static __always_inline void tcp__connect_failed(const bool btf, struct sock *sk,
     if (!sock__wanted(e))
         return;
     r = tcp__rows(sock__remote_slot(btf, sk, e->peer));
-    if (r && e->peer < SONDE_PEERS)
-        r->connect_failures[e->peer]++;
+    if (r)
+        r->connect_failures[e->peer & (SONDE_PEER_SLOTS - 1)]++;
 }
 
 static __always_inline int tcp__state(const bool btf, struct sock *sk, int from, int to, struct task_struct *current)
@@ -254,8 +253,8 @@ static __always_inline int tcp__retransmit(const bool btf, struct sock *sk)
     if (!sock__wanted(e))
         return 0;
     r = tcp__rows(e->slot);
-    if (r && e->peer < SONDE_PEERS)
-        r->retransmits[e->peer]++;
+    if (r)
+        r->retransmits[e->peer & (SONDE_PEER_SLOTS - 1)]++;
     return 0;
 }
 

@@ -20,7 +20,7 @@
  * 16 counters. Chunks come from a common pool on first use: a distribution covers a few octaves of the 41,
  * so a series costs some hundred bytes rather than 5 KiB.
  *
- * Limits: 1 ns to 2^41 ns (2,199 s). Zero has its own counter. Larger values go to the last bucket and
+ * Limits: 1 ns to 2^(177/16) s (2,138.7 s). Zero has its own counter. Larger values go to the last bucket and
  * are counted in `clamped`. Counters are 64 bits wide and only grow.
  *
  * Sources: OpenTelemetry data model, "Exponential Scale"; Prometheus native histogram specification.

@@ -11,6 +11,8 @@ enum sonde_tcp_peer {
     SONDE_PEER_PUBLIC,
     SONDE_PEERS,
 };
+/* A power of two, so that an index can be masked: the verifier of older kernels loses track of a compare. */
+#define SONDE_PEER_SLOTS 4
 
 /* Ports that get series of their own. A port gets a slot when somebody on this host listens on it, or as the
  * remote port of a connection to a loopback or private address: so a remote party cannot create series. */
@@ -30,11 +32,11 @@ enum sonde_tcp_drop {
 /* One per CPU and port: index cpu * SONDE_TCP_PORTS + slot; only that CPU writes it. One more behind them takes,
  * from all CPUs, what found no chunk. */
 struct sonde_tcp_rows {
-    struct sonde_hist_row rtt[SONDE_PEERS];
-    struct sonde_hist_row connect[SONDE_PEERS]; /* by remote port */
-    struct sonde_hist_row accept[SONDE_PEERS];
-    __u64 retransmits[SONDE_PEERS];
-    __u64 connect_failures[SONDE_PEERS]; /* by remote port */
+    struct sonde_hist_row rtt[SONDE_PEER_SLOTS];
+    struct sonde_hist_row connect[SONDE_PEER_SLOTS]; /* by remote port */
+    struct sonde_hist_row accept[SONDE_PEER_SLOTS];
+    __u64 retransmits[SONDE_PEER_SLOTS];
+    __u64 connect_failures[SONDE_PEER_SLOTS]; /* by remote port */
 };
 
 struct sonde_tcp_counters {

@@ -28,7 +28,8 @@ struct Arguments {
 };
 
 // The probe whose hook the program is on.
-std::string_view probe_of(const bpf_program* program) {
+std::string_view probe_of(const bpf_program* program)
+{
     const std::string_view section = bpf_program__section_name(program);
     if (section.starts_with("tp_btf/sched_")) {
         return "sched";
@@ -36,19 +37,23 @@ std::string_view probe_of(const bpf_program* program) {
     return section.starts_with("tp_btf/block_") ? "block" : "tcp";
 }
 
-bool is_listed(std::string_view name, const std::string& list) {
+bool is_listed(std::string_view name, const std::string& list)
+{
     return ("," + list + ",").find("," + std::string(name) + ",") != std::string::npos;
 }
 
-int fail(const char* what, int error) {
+int fail(const char* what, int error)
+{
     std::fprintf(stderr, "sonde-bench-empty: %s: %s\n", what, std::strerror(error < 0 ? -error : error));
     return 1;
 }
 
-int print_stats(const empty_bpf& programs) {
+int print_stats(const empty_bpf& programs)
+{
     std::string json;
     bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, programs.obj) {
+    bpf_object__for_each_program(program, programs.obj)
+    {
         if (!bpf_program__autoload(program)) {
             continue;
         }
@@ -58,8 +63,7 @@ int print_stats(const empty_bpf& programs) {
         if (error != 0) {
             return fail("read program statistics", error);
         }
-        json += (json.empty() ? "" : ",") +
-                ("\"" + std::string(bpf_program__name(program)) + "\":{\"run_cnt\":") +
+        json += (json.empty() ? "" : ",") + ("\"" + std::string(bpf_program__name(program)) + "\":{\"run_cnt\":") +
                 std::to_string(info.run_cnt) + ",\"run_time_ns\":" + std::to_string(info.run_time_ns) + "}";
     }
     std::printf("{%s}\n", json.c_str());
@@ -68,7 +72,8 @@ int print_stats(const empty_bpf& programs) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv)
+{
     Arguments arguments;
     for (int i = 1; i < argc; ++i) {
         const std::string_view argument = argv[i];
@@ -93,7 +98,8 @@ int main(int argc, char** argv) {
         return fail("open the programs", errno);
     }
     bpf_program* program = nullptr;
-    bpf_object__for_each_program(program, programs->obj) {
+    bpf_object__for_each_program(program, programs->obj)
+    {
         bpf_program__set_autoload(program, is_listed(probe_of(program), arguments.probes));
     }
     if (const int error = empty_bpf__load(programs.get()); error != 0) {

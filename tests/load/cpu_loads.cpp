@@ -23,17 +23,20 @@ struct Pipe {
     UniqueFd write_end;
 };
 
-Pipe make_pipe() {
+Pipe make_pipe()
+{
     std::array<int, 2> fds{};
     check(::pipe2(fds.data(), O_CLOEXEC), "pipe2");
     return {UniqueFd(fds[0]), UniqueFd(fds[1])};
 }
 
-void send_byte(const UniqueFd& fd, char byte) {
+void send_byte(const UniqueFd& fd, char byte)
+{
     check_retried([&] { return ::write(fd.get(), &byte, 1); }, "write to a pipe");
 }
 
-char receive_byte(const UniqueFd& fd) {
+char receive_byte(const UniqueFd& fd)
+{
     char byte = kOver;
     check_retried([&] { return ::read(fd.get(), &byte, 1); }, "read from a pipe");
     return byte;
@@ -44,7 +47,8 @@ struct Pair {
     Pipe back = make_pipe();
 };
 
-void ping(const Pair& pair, const Options& options, double seconds, TaskTruth& truth, size_t task) {
+void ping(const Pair& pair, const Options& options, double seconds, TaskTruth& truth, size_t task)
+{
     TaskScope scope(truth, "ping", options.cpu_of(task));
     const Limit limit(options, seconds);
     const uint64_t count = options.number("count", 0, 0, UINT64_MAX);
@@ -61,7 +65,8 @@ void ping(const Pair& pair, const Options& options, double seconds, TaskTruth& t
     send_byte(pair.there.write_end, kOver);
 }
 
-void pong(const Pair& pair, const Options& options, TaskTruth& truth, size_t task) {
+void pong(const Pair& pair, const Options& options, TaskTruth& truth, size_t task)
+{
     TaskScope scope(truth, "pong", options.cpu_of(task));
     uint64_t round_trips = 0;
     while (receive_byte(pair.there.read_end) == kBall) {
@@ -74,7 +79,8 @@ void pong(const Pair& pair, const Options& options, TaskTruth& truth, size_t tas
 }  // namespace
 
 // Two tasks per pair pass a byte to and fro: both wait for the other all the time. --count is per pair.
-Report run_pipe(const Options& options) {
+Report run_pipe(const Options& options)
+{
     const size_t pairs = options.number("pairs", 1, 1, 1000);
     const auto kind = options.has("threads") ? Worker::Kind::kThread : Worker::Kind::kProcess;
     TaskTable tasks(2 * pairs);
@@ -83,8 +89,7 @@ Report run_pipe(const Options& options) {
     const uint64_t start_ns = now_ns();
     for (size_t i = 0; i < pairs; ++i) {
         const Pair& pair = pipes[i];
-        workers.emplace_back(kind, comm_of(options),
-                             [&, i] { pong(pair, options, tasks[2 * i + 1], 2 * i + 1); });
+        workers.emplace_back(kind, comm_of(options), [&, i] { pong(pair, options, tasks[2 * i + 1], 2 * i + 1); });
         workers.emplace_back(kind, comm_of(options), [&, i] { ping(pair, options, 5, tasks[2 * i], 2 * i); });
     }
     announce(options);
@@ -110,7 +115,8 @@ Report run_pipe(const Options& options) {
 }
 
 // Threads that compute: what they do not run, they wait on the run queue, and nowhere else.
-Report run_spin(const Options& options) {
+Report run_spin(const Options& options)
+{
     const size_t threads = options.number("threads", 2, 1, 1000);
     TaskTable tasks(threads);
     std::vector<Worker> workers;

@@ -29,7 +29,8 @@ struct FreeDeleter {
 };
 using AlignedBlock = std::unique_ptr<char, FreeDeleter>;
 
-AlignedBlock make_block() {
+AlignedBlock make_block()
+{
     void* memory = std::aligned_alloc(kBlock, kBlock);
     if (memory == nullptr) {
         fail("allocate an aligned block");
@@ -43,7 +44,8 @@ class DataFile {
   public:
     enum class Access { kRead, kWrite };
 
-    DataFile(const Options& options, Access access, int extra_flags) : path_(options.text("file", "")) {
+    DataFile(const Options& options, Access access, int extra_flags) : path_(options.text("file", ""))
+    {
         if (path_.empty()) {
             usage_error("this load needs --file PATH");
         }
@@ -63,7 +65,8 @@ class DataFile {
             usage_error(path_ + " is smaller than 4 KiB");
         }
     }
-    ~DataFile() {
+    ~DataFile()
+    {
         if (created_) {
             ::unlink(path_.c_str());
         }
@@ -75,7 +78,8 @@ class DataFile {
     [[nodiscard]] size_t blocks() const { return blocks_; }
 
   private:
-    void create(size_t size) {
+    void create(size_t size)
+    {
         const UniqueFd fd(static_cast<int>(
             check(::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600), "create " + path_)));
         created_ = true;
@@ -92,7 +96,8 @@ class DataFile {
     bool created_ = false;
 };
 
-Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks) {
+Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks)
+{
     Report report(load);
     report.add("count", waits.count());
     report.add("bytes", waits.count() * kBlock);
@@ -103,7 +108,8 @@ Report make_report(const std::string& load, const Samples& waits, TaskTable& tas
 
 // Times `transfer(offset)` at random block offsets.
 template <class Transfer>
-Report run_random(const std::string& load, const Options& options, const DataFile& file, Transfer transfer) {
+Report run_random(const std::string& load, const Options& options, const DataFile& file, Transfer transfer)
+{
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
@@ -120,7 +126,8 @@ Report run_random(const std::string& load, const Options& options, const DataFil
     return make_report(load, waits, tasks);
 }
 
-uint64_t major_faults() {
+uint64_t major_faults()
+{
     rusage usage{};
     check(::getrusage(RUSAGE_THREAD, &usage), "getrusage");
     return static_cast<uint64_t>(usage.ru_majflt);
@@ -128,14 +135,16 @@ uint64_t major_faults() {
 
 }  // namespace
 
-Report run_direct_read(const Options& options) {
+Report run_direct_read(const Options& options)
+{
     const DataFile file(options, DataFile::Access::kRead, O_DIRECT);
     const AlignedBlock block = make_block();
     return run_random("direct-read", options, file,
                       [&](off_t offset) { return ::pread(file.fd(), block.get(), kBlock, offset); });
 }
 
-Report run_direct_write(const Options& options) {
+Report run_direct_write(const Options& options)
+{
     const DataFile file(options, DataFile::Access::kWrite, O_DIRECT);
     const AlignedBlock block = make_block();
     return run_random("direct-write", options, file,
@@ -144,7 +153,8 @@ Report run_direct_write(const Options& options) {
 
 // Each operation writes a block to the page cache and waits in fdatasync; the samples are the fdatasync
 // calls.
-Report run_fsync(const Options& options) {
+Report run_fsync(const Options& options)
+{
     const DataFile file(options, DataFile::Access::kWrite, 0);
     const AlignedBlock block = make_block();
     TaskTable tasks(1);
@@ -165,7 +175,8 @@ Report run_fsync(const Options& options) {
 
 // Touches pages of a mapped file in random order after dropping them from the page cache. Only touches during
 // which the kernel counted a major fault are operations. The wait is for the disk, inside the page fault.
-Report run_mmap_fault(const Options& options) {
+Report run_mmap_fault(const Options& options)
+{
     const DataFile file(options, DataFile::Access::kRead, 0);
     const size_t bytes = file.blocks() * kBlock;
     auto* memory = static_cast<char*>(::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file.fd(), 0));

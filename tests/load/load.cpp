@@ -28,17 +28,20 @@ constexpr double kHardLimitSlackSec = 15;
 // In shared memory, so that the signal handler of one process stops its children too.
 std::atomic<uint32_t>* stop_word = nullptr;
 
-uint64_t read_clock(clockid_t clock) {
+uint64_t read_clock(clockid_t clock)
+{
     timespec now{};
     check(::clock_gettime(clock, &now), "clock_gettime");
     return static_cast<uint64_t>(now.tv_sec) * kNsPerSec + static_cast<uint64_t>(now.tv_nsec);
 }
 
-timespec to_timespec(uint64_t ns) {
+timespec to_timespec(uint64_t ns)
+{
     return {static_cast<time_t>(ns / kNsPerSec), static_cast<long>(ns % kNsPerSec)};
 }
 
-void* map_shared(size_t bytes) {
+void* map_shared(size_t bytes)
+{
     void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) {
         fail("mmap of shared memory");
@@ -46,17 +49,20 @@ void* map_shared(size_t bytes) {
     return memory;
 }
 
-void on_stop_signal(int) {
+void on_stop_signal(int)
+{
     stop_word->store(1, std::memory_order_relaxed);
 }
 
-void on_hard_limit(int) {
+void on_hard_limit(int)
+{
     constexpr std::string_view kMessage = "sonde-load: hangs past its time limit, gives up\n";
     (void)!::write(STDERR_FILENO, kMessage.data(), kMessage.size());
     ::_exit(3);
 }
 
-void handle(int signal, void (*handler)(int)) {
+void handle(int signal, void (*handler)(int))
+{
     struct sigaction action {};
     action.sa_handler = handler;  // without SA_RESTART: blocking calls return at once
     check(::sigaction(signal, &action, nullptr), "sigaction");
@@ -64,53 +70,62 @@ void handle(int signal, void (*handler)(int)) {
 
 }  // namespace
 
-uint64_t now_ns() {
+uint64_t now_ns()
+{
     return read_clock(CLOCK_MONOTONIC);
 }
 
-void fail(std::string_view what) {
-    std::fprintf(stderr, "sonde-load: %.*s: %s\n", static_cast<int>(what.size()), what.data(),
-                 std::strerror(errno));
+void fail(std::string_view what)
+{
+    std::fprintf(stderr, "sonde-load: %.*s: %s\n", static_cast<int>(what.size()), what.data(), std::strerror(errno));
     ::_exit(1);
 }
 
-long check(long result, std::string_view what) {
+long check(long result, std::string_view what)
+{
     if (result < 0) {
         fail(what);
     }
     return result;
 }
 
-void install_stop_signals() {
+void install_stop_signals()
+{
     stop_word = new (map_shared(sizeof(*stop_word))) std::atomic<uint32_t>(0);
     handle(SIGTERM, on_stop_signal);
     handle(SIGINT, on_stop_signal);
     handle(SIGPIPE, SIG_IGN);
 }
 
-void set_hard_limit(double seconds) {
+void set_hard_limit(double seconds)
+{
     handle(SIGALRM, on_hard_limit);
     ::alarm(static_cast<unsigned>(seconds + kHardLimitSlackSec));
 }
 
-bool stop_requested() {
+bool stop_requested()
+{
     return stop_word->load(std::memory_order_relaxed) != 0;
 }
-void request_stop() {
+void request_stop()
+{
     stop_word->store(1, std::memory_order_relaxed);
 }
 
-void sleep_ns(uint64_t duration_ns) {
+void sleep_ns(uint64_t duration_ns)
+{
     const timespec duration = to_timespec(duration_ns);
     ::clock_nanosleep(CLOCK_MONOTONIC, 0, &duration, nullptr);
 }
 
-void sleep_until_ns(uint64_t end_ns) {
+void sleep_until_ns(uint64_t end_ns)
+{
     const timespec end = to_timespec(end_ns);
     ::clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &end, nullptr);
 }
 
-void pin_to(int cpu) {
+void pin_to(int cpu)
+{
     if (cpu < 0) {
         return;
     }
@@ -120,16 +135,19 @@ void pin_to(int cpu) {
     check(::sched_setaffinity(0, sizeof(set), &set), "pin to CPU " + std::to_string(cpu));
 }
 
-Limit::Limit(const Options& options, double seconds) : count_(options.number("count", 0, 0, UINT64_MAX)) {
+Limit::Limit(const Options& options, double seconds) : count_(options.number("count", 0, 0, UINT64_MAX))
+{
     const double limit = options.seconds(count_ > 0 ? kMaxSeconds : seconds);
     end_ns_ = now_ns() + static_cast<uint64_t>(limit * 1e9);
 }
 
-bool Limit::reached(uint64_t done) const {
+bool Limit::reached(uint64_t done) const
+{
     return (count_ > 0 && done >= count_) || stop_requested() || now_ns() >= end_ns_;
 }
 
-void Samples::add(uint64_t ns) {
+void Samples::add(uint64_t ns)
+{
     if (values_.size() < kMaxSamples) {
         values_.push_back(ns);
     }
@@ -138,7 +156,8 @@ void Samples::add(uint64_t ns) {
     max_ns_ = std::max(max_ns_, ns);
 }
 
-void Samples::add_all(const Samples& other) {
+void Samples::add_all(const Samples& other)
+{
     values_.insert(values_.end(), other.values_.begin(), other.values_.end());
     count_ += other.count_;
     sum_ns_ += other.sum_ns_;
@@ -146,7 +165,8 @@ void Samples::add_all(const Samples& other) {
 }
 
 // A percentile is the smallest value that at least that share of the values does not exceed.
-std::string Samples::json() const {
+std::string Samples::json() const
+{
     std::ostringstream out;
     out << "{\"count\":" << count_ << ",\"sum\":" << sum_ns_;
     if (!values_.empty()) {
@@ -166,13 +186,16 @@ std::string Samples::json() const {
 }
 
 TaskTable::TaskTable(size_t tasks)
-    : tasks_(static_cast<TaskTruth*>(map_shared(tasks * sizeof(TaskTruth)))), size_(tasks) {}
+    : tasks_(static_cast<TaskTruth*>(map_shared(tasks * sizeof(TaskTruth)))), size_(tasks)
+{}
 
-TaskTable::~TaskTable() {
+TaskTable::~TaskTable()
+{
     ::munmap(tasks_, size_ * sizeof(TaskTruth));
 }
 
-uint64_t TaskTable::sum(uint64_t TaskTruth::*field) const {
+uint64_t TaskTable::sum(uint64_t TaskTruth::*field) const
+{
     uint64_t total = 0;
     for (size_t i = 0; i < size_; ++i) {
         total += tasks_[i].*field;
@@ -180,7 +203,8 @@ uint64_t TaskTable::sum(uint64_t TaskTruth::*field) const {
     return total;
 }
 
-TaskScope::TaskScope(TaskTruth& truth, std::string_view role, int cpu) : truth_(truth) {
+TaskScope::TaskScope(TaskTruth& truth, std::string_view role, int cpu) : truth_(truth)
+{
     role.copy(truth_.role, sizeof(truth_.role) - 1);
     truth_.pid = ::getpid();
     truth_.tid = ::gettid();
@@ -189,7 +213,8 @@ TaskScope::TaskScope(TaskTruth& truth, std::string_view role, int cpu) : truth_(
     start_ns_ = now_ns();
 }
 
-void TaskScope::finish(uint64_t operations, uint64_t blocked_ns) {
+void TaskScope::finish(uint64_t operations, uint64_t blocked_ns)
+{
     truth_.elapsed_ns = now_ns() - start_ns_;
     truth_.cpu_ns = read_clock(CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns_;
     truth_.operations = operations;
@@ -200,7 +225,8 @@ void TaskScope::finish(uint64_t operations, uint64_t blocked_ns) {
     truth_.involuntary = static_cast<uint64_t>(usage.ru_nivcsw);
 }
 
-Worker::Worker(Kind kind, const std::string& comm, const std::function<void()>& body) {
+Worker::Worker(Kind kind, const std::string& comm, const std::function<void()>& body)
+{
     if (kind == Kind::kThread) {
         thread_ = std::thread([comm, body] {
             ::prctl(PR_SET_NAME, comm.c_str());
@@ -221,7 +247,8 @@ Worker::Worker(Kind kind, const std::string& comm, const std::function<void()>& 
     }
 }
 
-void Worker::join() {
+void Worker::join()
+{
     if (thread_.joinable()) {
         thread_.join();
         return;
@@ -234,15 +261,18 @@ void Worker::join() {
     }
 }
 
-Report::Report(const std::string& load) : fields_("\"load\":\"" + load + "\"") {
+Report::Report(const std::string& load) : fields_("\"load\":\"" + load + "\"")
+{
     add("pid", static_cast<uint64_t>(::getpid()));
 }
 
-void Report::add_raw(const std::string& name, const std::string& json) {
+void Report::add_raw(const std::string& name, const std::string& json)
+{
     fields_ += ",\"" + name + "\":" + json;
 }
 
-void Report::add(TaskTable& tasks) {
+void Report::add(TaskTable& tasks)
+{
     add("cpu_ns", tasks.sum(&TaskTruth::cpu_ns));
     add("blocked_ns", tasks.sum(&TaskTruth::blocked_ns));
     add("voluntary_switches", tasks.sum(&TaskTruth::voluntary));
@@ -259,18 +289,21 @@ void Report::add(TaskTable& tasks) {
     add_raw("tasks", list.str() + "]");
 }
 
-void print_ready() {
+void print_ready()
+{
     std::puts("ready");
     std::fflush(stdout);
 }
 
-void announce(const Options& options) {
+void announce(const Options& options)
+{
     if (options.has("ready")) {
         print_ready();
     }
 }
 
-std::string comm_of(const Options& options) {
+std::string comm_of(const Options& options)
+{
     return options.text("comm", "sonde-load");
 }
 

@@ -30,7 +30,8 @@ constexpr uint64_t kNsPerSec = 1'000'000'000;
 long check(long result, std::string_view what);
 // Repeats a call that a signal interrupted, then checks it.
 template <class Call>
-long check_retried(Call call, std::string_view what) {
+long check_retried(Call call, std::string_view what)
+{
     long result = call();
     while (result < 0 && errno == EINTR) {
         result = call();

@@ -22,7 +22,8 @@ struct Part {
     UniqueFd report;
 };
 
-Part start_part(Load load, const Options& options) {
+Part start_part(Load load, const Options& options)
+{
     std::array<int, 2> fds{};
     check(::pipe2(fds.data(), O_CLOEXEC), "pipe2");
     UniqueFd read_end(fds[0]);
@@ -34,11 +35,12 @@ Part start_part(Load load, const Options& options) {
     return {std::move(worker), std::move(read_end)};
 }
 
-std::string read_all(const UniqueFd& fd) {
+std::string read_all(const UniqueFd& fd)
+{
     std::string text;
     std::array<char, 4096> buffer;
-    while (const long n = check_retried([&] { return ::read(fd.get(), buffer.data(), buffer.size()); },
-                                        "read a report")) {
+    while (const long n =
+               check_retried([&] { return ::read(fd.get(), buffer.data(), buffer.size()); }, "read a report")) {
         text.append(buffer.data(), static_cast<size_t>(n));
     }
     return text;
@@ -46,7 +48,8 @@ std::string read_all(const UniqueFd& fd) {
 
 }  // namespace
 
-Report run_mixed(const Options& options) {
+Report run_mixed(const Options& options)
+{
     std::vector<Part> parts;
     for (const Load load : kParts) {
         parts.push_back(start_part(load, options));

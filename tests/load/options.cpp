@@ -11,7 +11,8 @@ namespace {
 
 constexpr std::string_view kCommonOptions = "cpu cpu2 cpus seconds count comm ready";
 
-uint64_t parse_number(const std::string& name, const std::string& text) {
+uint64_t parse_number(const std::string& name, const std::string& text)
+{
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error != std::errc() || end != text.data() + text.size()) {
@@ -20,7 +21,8 @@ uint64_t parse_number(const std::string& name, const std::string& text) {
     return value;
 }
 
-bool contains_word(std::string_view words, const std::string& word) {
+bool contains_word(std::string_view words, const std::string& word)
+{
     std::istringstream stream{std::string(words)};
     std::string each;
     while (stream >> each) {
@@ -33,12 +35,14 @@ bool contains_word(std::string_view words, const std::string& word) {
 
 }  // namespace
 
-void usage_error(const std::string& what) {
+void usage_error(const std::string& what)
+{
     std::fprintf(stderr, "sonde-load: %s\n", what.c_str());
     std::exit(2);
 }
 
-Options::Options(const std::vector<std::string>& arguments, std::string_view accepted) {
+Options::Options(const std::vector<std::string>& arguments, std::string_view accepted)
+{
     for (size_t i = 0; i < arguments.size(); ++i) {
         if (!arguments[i].starts_with("--")) {
             usage_error("'" + arguments[i] + "' is not an option");
@@ -58,12 +62,14 @@ Options::Options(const std::vector<std::string>& arguments, std::string_view acc
     }
 }
 
-std::string Options::text(const std::string& name, const std::string& fallback) const {
+std::string Options::text(const std::string& name, const std::string& fallback) const
+{
     const auto found = values_.find(name);
     return found == values_.end() ? fallback : found->second;
 }
 
-uint64_t Options::number(const std::string& name, uint64_t fallback, uint64_t least, uint64_t most) const {
+uint64_t Options::number(const std::string& name, uint64_t fallback, uint64_t least, uint64_t most) const
+{
     const uint64_t value = has(name) ? parse_number(name, text(name, "")) : fallback;
     if (value < least || value > most) {
         usage_error("--" + name + " must be from " + std::to_string(least) + " to " + std::to_string(most));
@@ -71,7 +77,8 @@ uint64_t Options::number(const std::string& name, uint64_t fallback, uint64_t le
     return value;
 }
 
-double Options::seconds(double fallback) const {
+double Options::seconds(double fallback) const
+{
     if (!has("seconds")) {
         return fallback;
     }
@@ -84,7 +91,8 @@ double Options::seconds(double fallback) const {
     return parsed;
 }
 
-int Options::cpu_of(size_t task) const {
+int Options::cpu_of(size_t task) const
+{
     return cpus_.empty() ? -1 : cpus_[task % cpus_.size()];
 }
 

@@ -23,8 +23,7 @@ class Options {
     [[nodiscard]] bool has(const std::string& name) const { return values_.count(name) != 0; }
     [[nodiscard]] std::string text(const std::string& name, const std::string& fallback) const;
     // REQUIRES of the user: a whole number in [least, most].
-    [[nodiscard]] uint64_t number(const std::string& name, uint64_t fallback, uint64_t least,
-                                  uint64_t most) const;
+    [[nodiscard]] uint64_t number(const std::string& name, uint64_t fallback, uint64_t least, uint64_t most) const;
     [[nodiscard]] double seconds(double fallback) const;
     // CPU of the task number `task`: --cpu, --cpu2 or --cpus, used in turn; -1 where none is given.
     [[nodiscard]] int cpu_of(size_t task) const;

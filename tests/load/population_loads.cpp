@@ -16,7 +16,8 @@ constexpr uint64_t kThreadPeriodNs = 500'000'000;
 constexpr size_t kThreadStackBytes = 64 << 10;
 
 // Sleeps most of the time: wakes every `period_ns`, at a phase that differs between tasks.
-void doze(TaskTruth& truth, std::string_view role, size_t task, uint64_t period_ns, uint64_t end_ns) {
+void doze(TaskTruth& truth, std::string_view role, size_t task, uint64_t period_ns, uint64_t end_ns)
+{
     constexpr size_t kPhases = 97;
     TaskScope scope(truth, role, -1);
     uint64_t wakes = 0;
@@ -30,8 +31,8 @@ void doze(TaskTruth& truth, std::string_view role, size_t task, uint64_t period_
 }
 
 // The ids only: a report of thousands of tasks would be too long.
-Report make_report(const std::string& load, TaskTable& tasks, int TaskTruth::*id,
-                   const std::string& id_name) {
+Report make_report(const std::string& load, TaskTable& tasks, int TaskTruth::*id, const std::string& id_name)
+{
     Report report(load);
     report.add("count", tasks.size());
     report.add("wakes", tasks.sum(&TaskTruth::operations));
@@ -46,7 +47,8 @@ Report make_report(const std::string& load, TaskTable& tasks, int TaskTruth::*id
     return report;
 }
 
-uint64_t end_of(const Options& options) {
+uint64_t end_of(const Options& options)
+{
     return now_ns() + static_cast<uint64_t>(options.seconds(10) * 1e9);
 }
 
@@ -57,7 +59,8 @@ struct DozingThread {
     uint64_t end_ns;
 };
 
-void* run_dozing_thread(void* argument) {
+void* run_dozing_thread(void* argument)
+{
     auto* self = static_cast<DozingThread*>(argument);
     doze(*self->truth, "thread", self->task, kThreadPeriodNs, self->end_ns);
     return nullptr;
@@ -66,7 +69,8 @@ void* run_dozing_thread(void* argument) {
 }  // namespace
 
 // Starts a child that exits at once, --rate times per second. The samples are from fork until it is reaped.
-Report run_forks(const Options& options) {
+Report run_forks(const Options& options)
+{
     const uint64_t period_ns = kNsPerSec / options.number("rate", 100, 1, 100'000);
     TaskTable tasks(1);
     announce(options);
@@ -98,7 +102,8 @@ Report run_forks(const Options& options) {
     return report;
 }
 
-Report run_threads(const Options& options) {
+Report run_threads(const Options& options)
+{
     const uint64_t end_ns = end_of(options);
     TaskTable tasks(options.number("count", 100, 1, kMostTasks));
     std::vector<DozingThread> threads(tasks.size());
@@ -118,7 +123,8 @@ Report run_threads(const Options& options) {
     return make_report("threads", tasks, &TaskTruth::tid, "tids");
 }
 
-Report run_procs(const Options& options) {
+Report run_procs(const Options& options)
+{
     const uint64_t end_ns = end_of(options);
     TaskTable tasks(options.number("count", 100, 1, kMostTasks));
     std::vector<Worker> children;

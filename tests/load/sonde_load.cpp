@@ -22,8 +22,7 @@ struct Load {
 };
 
 constexpr std::array<Load, 18> kLoads{{
-    {"pipe", sonde::load::run_pipe, "threads pairs",
-     "two tasks (or --pairs P times two) pass a byte to and fro"},
+    {"pipe", sonde::load::run_pipe, "threads pairs", "two tasks (or --pairs P times two) pass a byte to and fro"},
     {"spin", sonde::load::run_spin, "threads", "N threads compute without pause"},
     {"sleep", sonde::load::run_sleep, "usec", "clock_nanosleep of --usec in a loop"},
     {"futex", sonde::load::run_futex, "usec", "two threads hand a turn over, each holds it for --usec"},
@@ -40,8 +39,7 @@ constexpr std::array<Load, 18> kLoads{{
      "for SIGUSR1 or a line on stdin, at most MS"},
     {"tcp-connect", sonde::load::run_tcp_connect, "threads ipv6 port accept-delay-us refused",
      "connect, accept, close in a loop"},
-    {"listen-overflow", sonde::load::run_listen_overflow, "ipv6 port",
-     "--count connects to a full listen queue"},
+    {"listen-overflow", sonde::load::run_listen_overflow, "ipv6 port", "--count connects to a full listen queue"},
     {"forks", sonde::load::run_forks, "rate", "--rate children per second that exit at once"},
     {"threads", sonde::load::run_threads, "", "--count threads that sleep"},
     {"procs", sonde::load::run_procs, "", "--count processes that wake every 100 ms"},
@@ -49,7 +47,8 @@ constexpr std::array<Load, 18> kLoads{{
      "pipe, direct-read, tcp-rr and futex together"},
 }};
 
-void print_usage() {
+void print_usage()
+{
     std::fputs(
         "usage: sonde-load LOAD [options]\n"
         "Generates one kind of load and prints its own account of it as a line of JSON.\n\n"
@@ -62,22 +61,21 @@ void print_usage() {
         std::fprintf(stderr, "  %-16.*s%.*s\n", static_cast<int>(load.name.size()), load.name.data(),
                      static_cast<int>(load.what.size()), load.what.data());
         if (!load.options.empty()) {
-            std::fprintf(stderr, "%18soptions: %.*s\n", "", static_cast<int>(load.options.size()),
-                         load.options.data());
+            std::fprintf(stderr, "%18soptions: %.*s\n", "", static_cast<int>(load.options.size()), load.options.data());
         }
     }
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv)
+{
     const std::string name = argc > 1 ? argv[1] : "";
     if (name.empty() || name == "--help" || name == "-h") {
         print_usage();
         return name.empty() ? 2 : 0;
     }
-    const Load* load =
-        std::find_if(kLoads.begin(), kLoads.end(), [&](const Load& each) { return each.name == name; });
+    const Load* load = std::find_if(kLoads.begin(), kLoads.end(), [&](const Load& each) { return each.name == name; });
     if (load == kLoads.end()) {
         sonde::load::usage_error("there is no load '" + name + "': see sonde-load --help");
     }

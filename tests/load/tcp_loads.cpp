@@ -20,32 +20,38 @@ namespace {
 
 constexpr double kSeconds = 5;
 
-int family_of(const Options& options) {
+int family_of(const Options& options)
+{
     return options.has("ipv6") ? AF_INET6 : AF_INET;
 }
 
-Worker::Kind kind_of(const Options& options) {
+Worker::Kind kind_of(const Options& options)
+{
     return options.has("threads") ? Worker::Kind::kThread : Worker::Kind::kProcess;
 }
 
-UniqueFd make_listener(const Options& options, int backlog) {
-    return tcp::listen_on_loopback(family_of(options),
-                                   static_cast<uint16_t>(options.number("port", 0, 0, 65535)), backlog);
+UniqueFd make_listener(const Options& options, int backlog)
+{
+    return tcp::listen_on_loopback(family_of(options), static_cast<uint16_t>(options.number("port", 0, 0, 65535)),
+                                   backlog);
 }
 
 volatile sig_atomic_t go_signalled = 0;
-void on_go_signal(int) {
+void on_go_signal(int)
+{
     go_signalled = 1;
 }
 
-void handle_go_signal() {
+void handle_go_signal()
+{
     struct sigaction action {};
     action.sa_handler = on_go_signal;
     check(::sigaction(SIGUSR1, &action, nullptr), "sigaction(SIGUSR1)");
 }
 
 // Waits for SIGUSR1 or a line on stdin, at most `at_most_ms`. The end of stdin is not a line.
-void wait_for_go(uint64_t at_most_ms) {
+void wait_for_go(uint64_t at_most_ms)
+{
     constexpr int kStepMs = 20;
     pollfd input{STDIN_FILENO, POLLIN, 0};
     const uint64_t end_ns = now_ns() + at_most_ms * 1'000'000;
@@ -61,7 +67,8 @@ void wait_for_go(uint64_t at_most_ms) {
     }
 }
 
-void serve_requests(const UniqueFd& listener, size_t size, TaskTruth& truth, int cpu) {
+void serve_requests(const UniqueFd& listener, size_t size, TaskTruth& truth, int cpu)
+{
     TaskScope scope(truth, "server", cpu);
     const UniqueFd socket = tcp::accept_one(listener);
     std::string message(size, '\0');
@@ -76,7 +83,8 @@ void serve_requests(const UniqueFd& listener, size_t size, TaskTruth& truth, int
 // Accepts and closes `limit`-free: until a client says, by closing a connection with a byte in it, that it
 // was the last. The samples are how long each connection waited in the queue, at least: from when poll saw
 // it.
-void accept_connections(const UniqueFd& listener, uint64_t delay_us, TaskTruth& truth, int cpu) {
+void accept_connections(const UniqueFd& listener, uint64_t delay_us, TaskTruth& truth, int cpu)
+{
     TaskScope scope(truth, "server", cpu);
     uint64_t accepted = 0;
     uint64_t queued_ns = 0;
@@ -101,7 +109,8 @@ struct TcpExtCounters {
 };
 
 // Of the whole network namespace, from the two TcpExt lines (names, then values) of /proc/net/netstat.
-TcpExtCounters read_tcp_ext() {
+TcpExtCounters read_tcp_ext()
+{
     std::ifstream file("/proc/net/netstat");
     TcpExtCounters counters;
     for (std::string names, values; std::getline(file, names) && std::getline(file, values);) {
@@ -119,7 +128,8 @@ TcpExtCounters read_tcp_ext() {
 }
 
 // Connects that are refused: the port is bound, but nobody listens.
-void connect_refused(const Options& options, uint16_t port, const Limit& limit, Samples& latency) {
+void connect_refused(const Options& options, uint16_t port, const Limit& limit, Samples& latency)
+{
     while (!limit.reached(latency.count())) {
         const UniqueFd socket = tcp::new_socket(family_of(options));
         const uint64_t start_ns = now_ns();
@@ -131,7 +141,8 @@ void connect_refused(const Options& options, uint16_t port, const Limit& limit, 
     }
 }
 
-void connect_accepted(const Options& options, uint16_t port, const Limit& limit, Samples& latency) {
+void connect_accepted(const Options& options, uint16_t port, const Limit& limit, Samples& latency)
+{
     for (bool last = false; !last;) {
         const UniqueFd socket = tcp::new_socket(family_of(options));
         const uint64_t start_ns = now_ns();
@@ -148,7 +159,8 @@ void connect_accepted(const Options& options, uint16_t port, const Limit& limit,
 }  // namespace
 
 // Transactions on one connection: the client sends --size bytes, the server sends as many back.
-Report run_tcp_rr(const Options& options) {
+Report run_tcp_rr(const Options& options)
+{
     const size_t size = options.number("size", 1, 1, 1 << 20);
     handle_go_signal();
     const UniqueFd listener = make_listener(options, 1);
@@ -199,19 +211,18 @@ Report run_tcp_rr(const Options& options) {
 // One connection after another. The samples are the client's connect calls. The server accepts at once, or
 // --accept-delay-us after the connection has come into its queue; its "blocked_ns" is the time they waited
 // there.
-Report run_tcp_connect(const Options& options) {
+Report run_tcp_connect(const Options& options)
+{
     const bool refused = options.has("refused");
     const UniqueFd bound =
-        refused ? tcp::bind_to_loopback(family_of(options),
-                                        static_cast<uint16_t>(options.number("port", 0, 0, 65535)))
+        refused ? tcp::bind_to_loopback(family_of(options), static_cast<uint16_t>(options.number("port", 0, 0, 65535)))
                 : make_listener(options, 128);
     const uint16_t port = tcp::port_of(bound);
     TaskTable tasks(refused ? 1 : 2);
     std::vector<Worker> server;
     if (!refused) {
         server.emplace_back(kind_of(options), options.has("threads") ? comm_of(options) : "load-peer", [&] {
-            accept_connections(bound, options.number("accept-delay-us", 0, 0, 1'000'000), tasks[1],
-                               options.cpu_of(1));
+            accept_connections(bound, options.number("accept-delay-us", 0, 0, 1'000'000), tasks[1], options.cpu_of(1));
         });
     }
     announce(options);
@@ -239,7 +250,8 @@ Report run_tcp_connect(const Options& options) {
 
 // A listener with backlog 1 that never accepts, and --count connects to it: the kernel lets backlog + 1 wait
 // and drops the rest, whose clients try again until --seconds (default 3) are over.
-Report run_listen_overflow(const Options& options) {
+Report run_listen_overflow(const Options& options)
+{
     constexpr int kStepMs = 50;
     const size_t connects = options.number("count", 20, 1, 1000);
     const TcpExtCounters before = read_tcp_ext();

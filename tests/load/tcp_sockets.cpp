@@ -18,7 +18,8 @@ struct LoopbackAddress {
     sockaddr_storage storage{};
     socklen_t size = sizeof(sockaddr_in);
 
-    LoopbackAddress(int family, uint16_t port) {
+    LoopbackAddress(int family, uint16_t port)
+    {
         if (family == AF_INET6) {
             auto* in6 = reinterpret_cast<sockaddr_in6*>(&storage);
             in6->sin6_family = AF_INET6;
@@ -37,11 +38,13 @@ struct LoopbackAddress {
 
 }  // namespace
 
-UniqueFd new_socket(int family) {
+UniqueFd new_socket(int family)
+{
     return UniqueFd(static_cast<int>(check(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0), "socket")));
 }
 
-UniqueFd bind_to_loopback(int family, uint16_t port) {
+UniqueFd bind_to_loopback(int family, uint16_t port)
+{
     UniqueFd socket = new_socket(family);
     const int on = 1;
     check(::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), "SO_REUSEADDR");
@@ -50,13 +53,15 @@ UniqueFd bind_to_loopback(int family, uint16_t port) {
     return socket;
 }
 
-UniqueFd listen_on_loopback(int family, uint16_t port, int backlog) {
+UniqueFd listen_on_loopback(int family, uint16_t port, int backlog)
+{
     UniqueFd socket = bind_to_loopback(family, port);
     check(::listen(socket.get(), backlog), "listen");
     return socket;
 }
 
-int connect_raw(const UniqueFd& socket, int family, uint16_t port) {
+int connect_raw(const UniqueFd& socket, int family, uint16_t port)
+{
     const LoopbackAddress address(family, port);
     const int result = ::connect(socket.get(), address.get(), address.size);
     if (result == 0 || errno != EINTR) {
@@ -72,43 +77,48 @@ int connect_raw(const UniqueFd& socket, int family, uint16_t port) {
     return error == 0 ? 0 : -1;
 }
 
-UniqueFd connect_to_loopback(int family, uint16_t port) {
+UniqueFd connect_to_loopback(int family, uint16_t port)
+{
     UniqueFd socket = new_socket(family);
     check(connect_raw(socket, family, port), "connect to port " + std::to_string(port));
     set_no_delay(socket);
     return socket;
 }
 
-UniqueFd accept_one(const UniqueFd& listener) {
+UniqueFd accept_one(const UniqueFd& listener)
+{
     UniqueFd socket(static_cast<int>(
         check_retried([&] { return ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC); }, "accept")));
     set_no_delay(socket);
     return socket;
 }
 
-uint16_t port_of(const UniqueFd& socket) {
+uint16_t port_of(const UniqueFd& socket)
+{
     sockaddr_in6 address{};  // the port is at the same place in both families
     socklen_t size = sizeof(address);
     check(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), "getsockname");
     return ntohs(address.sin6_port);
 }
 
-void set_no_delay(const UniqueFd& socket) {
+void set_no_delay(const UniqueFd& socket)
+{
     const int on = 1;
     check(::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)), "TCP_NODELAY");
 }
 
-void send_all(const UniqueFd& socket, const char* data, size_t size) {
+void send_all(const UniqueFd& socket, const char* data, size_t size)
+{
     for (size_t sent = 0; sent < size;) {
-        sent += static_cast<size_t>(check_retried(
-            [&] { return ::send(socket.get(), data + sent, size - sent, MSG_NOSIGNAL); }, "send"));
+        sent += static_cast<size_t>(
+            check_retried([&] { return ::send(socket.get(), data + sent, size - sent, MSG_NOSIGNAL); }, "send"));
     }
 }
 
-bool receive_all(const UniqueFd& socket, char* data, size_t size) {
+bool receive_all(const UniqueFd& socket, char* data, size_t size)
+{
     for (size_t received = 0; received < size;) {
-        const long n =
-            check_retried([&] { return ::recv(socket.get(), data + received, size - received, 0); }, "recv");
+        const long n = check_retried([&] { return ::recv(socket.get(), data + received, size - received, 0); }, "recv");
         if (n == 0) {
             if (received > 0) {
                 errno = ECONNRESET;

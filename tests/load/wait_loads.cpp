@@ -22,11 +22,13 @@ namespace {
 
 constexpr double kSeconds = 5;
 
-uint64_t wait_ns_of(const Options& options) {
+uint64_t wait_ns_of(const Options& options)
+{
     return options.number("usec", 1000, 1, 10'000'000) * 1000;
 }
 
-Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks) {
+Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks)
+{
     Report report(load);
     report.add("count", waits.count());
     report.add("latency_ns", waits);
@@ -35,7 +37,8 @@ Report make_report(const std::string& load, const Samples& waits, TaskTable& tas
 }
 
 // Sends a byte every `wait_ns` until the load stops.
-void feed(int fd, uint64_t wait_ns, TaskTruth& truth, int cpu) {
+void feed(int fd, uint64_t wait_ns, TaskTruth& truth, int cpu)
+{
     TaskScope scope(truth, "feeder", cpu);
     uint64_t sent = 0;
     while (!stop_requested()) {
@@ -49,7 +52,8 @@ void feed(int fd, uint64_t wait_ns, TaskTruth& truth, int cpu) {
 // Runs `wait_once` (one blocking call, whose duration it adds to the samples) against a feeder of
 // `feeder_fd`.
 template <class WaitOnce>
-Report run_fed(const std::string& load, const Options& options, int feeder_fd, WaitOnce wait_once) {
+Report run_fed(const std::string& load, const Options& options, int feeder_fd, WaitOnce wait_once)
+{
     TaskTable tasks(2);
     Worker feeder(Worker::Kind::kProcess, "load-peer",
                   [&] { feed(feeder_fd, wait_ns_of(options), tasks[1], options.cpu_of(1)); });
@@ -71,7 +75,8 @@ struct Ends {
     UniqueFd feeder;
 };
 
-Ends make_socketpair() {
+Ends make_socketpair()
+{
     std::array<int, 2> fds{};
     check(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()), "socketpair");
     return {UniqueFd(fds[0]), UniqueFd(fds[1])};
@@ -83,7 +88,8 @@ class Handover {
   public:
     explicit Handover(const Options& options) : options_(options), hold_ns_(wait_ns_of(options)) {}
 
-    void run(uint32_t me, TaskTruth& truth, Samples& waits) {
+    void run(uint32_t me, TaskTruth& truth, Samples& waits)
+    {
         TaskScope scope(truth, me == 0 ? "waiter" : "waiter2", options_.cpu_of(me));
         const Limit limit(options_, kSeconds);
         uint64_t blocked_ns = 0;
@@ -103,7 +109,8 @@ class Handover {
     static constexpr uint32_t kOver = 2;
 
     // False when the load is over.
-    bool take_turn(uint32_t me, Samples& waits, uint64_t& blocked_ns) {
+    bool take_turn(uint32_t me, Samples& waits, uint64_t& blocked_ns)
+    {
         uint32_t turn = turn_.load();
         if (turn != me && turn != kOver) {
             const uint64_t start_ns = now_ns();
@@ -117,16 +124,16 @@ class Handover {
         return turn != kOver;
     }
 
-    void pass_turn(uint32_t to) {
+    void pass_turn(uint32_t to)
+    {
         turn_.store(to);
         check(::syscall(SYS_futex, &turn_, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0), "futex wake");
     }
 
-    static void wait(std::atomic<uint32_t>& word, uint32_t while_value, uint64_t at_most_ns) {
-        const timespec timeout{static_cast<time_t>(at_most_ns / kNsPerSec),
-                               static_cast<long>(at_most_ns % kNsPerSec)};
-        const long result =
-            ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, while_value, &timeout, nullptr, 0);
+    static void wait(std::atomic<uint32_t>& word, uint32_t while_value, uint64_t at_most_ns)
+    {
+        const timespec timeout{static_cast<time_t>(at_most_ns / kNsPerSec), static_cast<long>(at_most_ns % kNsPerSec)};
+        const long result = ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, while_value, &timeout, nullptr, 0);
         if (result < 0 && errno != ETIMEDOUT && errno != EAGAIN && errno != EINTR) {
             fail("futex wait");
         }
@@ -140,7 +147,8 @@ class Handover {
 
 }  // namespace
 
-Report run_sleep(const Options& options) {
+Report run_sleep(const Options& options)
+{
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
@@ -157,7 +165,8 @@ Report run_sleep(const Options& options) {
 }
 
 // The count is that of turns of both threads; the samples are the waits for the turn.
-Report run_futex(const Options& options) {
+Report run_futex(const Options& options)
+{
     TaskTable tasks(2);
     Handover handover(options);
     std::array<Samples, 2> waits;
@@ -176,7 +185,8 @@ Report run_futex(const Options& options) {
 }
 
 // Blocking recv on a loopback TCP connection (--unix: a socket pair) whose peer answers after --usec.
-Report run_recv(const Options& options) {
+Report run_recv(const Options& options)
+{
     Ends ends = make_socketpair();
     if (!options.has("unix")) {
         const UniqueFd listener = tcp::listen_on_loopback(AF_INET, 0, 1);
@@ -189,8 +199,7 @@ Report run_recv(const Options& options) {
         ends.waiter.reset();
         char byte = 0;
         uint64_t answers = 0;
-        while (check_retried([&] { return ::recv(ends.feeder.get(), &byte, 1, 0); }, "receive a request") ==
-               1) {
+        while (check_retried([&] { return ::recv(ends.feeder.get(), &byte, 1, 0); }, "receive a request") == 1) {
             sleep_ns(wait_ns_of(options));
             tcp::send_all(ends.feeder, &byte, 1);
             ++answers;
@@ -215,7 +224,8 @@ Report run_recv(const Options& options) {
     return make_report("recv", waits, tasks);
 }
 
-Report run_read_pipe(const Options& options) {
+Report run_read_pipe(const Options& options)
+{
     std::array<int, 2> fds{};
     check(::pipe2(fds.data(), O_CLOEXEC), "pipe2");
     const UniqueFd read_end(fds[0]);
@@ -228,7 +238,8 @@ Report run_read_pipe(const Options& options) {
     });
 }
 
-Report run_poll(const Options& options) {
+Report run_poll(const Options& options)
+{
     const Ends ends = make_socketpair();
     const UniqueFd epoll(static_cast<int>(check(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1")));
     epoll_event interest{};

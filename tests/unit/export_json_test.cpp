@@ -15,26 +15,29 @@ namespace {
 
 using nlohmann::json;
 
-TEST(ExportJson, MatchesTheGoldenFile) {
+TEST(ExportJson, MatchesTheGoldenFile)
+{
     EXPECT_EQ(to_json(sample_snapshot()), golden("trace.json"));
 }
 
-TEST(ExportJson, OrderOfSeriesInTheSnapshotDoesNotMatter) {
+TEST(ExportJson, OrderOfSeriesInTheSnapshotDoesNotMatter)
+{
     Snapshot s = sample_snapshot();
     std::reverse(s.histograms.begin(), s.histograms.end());
     std::reverse(s.counters.begin(), s.counters.end());
     EXPECT_EQ(to_json(s), golden("trace.json"));
 }
 
-TEST(ExportJson, AnEmptySnapshotIsADocumentToo) {
+TEST(ExportJson, AnEmptySnapshotIsADocumentToo)
+{
     const std::string text = to_json(Snapshot());
-    EXPECT_EQ(
-        text,
-        "{\"schema\":\"sonde.trace/1\",\"host\":\"\",\"kernel\":\"\",\"start\":\"1970-01-01T00:00:00.000Z\","
-        "\"duration_s\":0.0,\"probes\":[],\"histograms\":[],\"counters\":[]}\n");
+    EXPECT_EQ(text,
+              "{\"schema\":\"sonde.trace/1\",\"host\":\"\",\"kernel\":\"\",\"start\":\"1970-01-01T00:00:00.000Z\","
+              "\"duration_s\":0.0,\"probes\":[],\"histograms\":[],\"counters\":[]}\n");
 }
 
-TEST(ExportJson, IsOneLineOfAsciiWhateverTheStringsHold) {
+TEST(ExportJson, IsOneLineOfAsciiWhateverTheStringsHold)
+{
     Snapshot s;
     s.host = kHostile;
     s.kernel = kHostile;
@@ -57,7 +60,8 @@ TEST(ExportJson, IsOneLineOfAsciiWhateverTheStringsHold) {
     EXPECT_EQ(document["counters"][0]["labels"]["process"], valid);
 }
 
-TEST(ExportJson, MergesSeriesThatDifferOnlyInInvalidBytes) {
+TEST(ExportJson, MergesSeriesThatDifferOnlyInInvalidBytes)
+{
     Snapshot s;
     s.histograms = {{"h", {{"process", "a\xfe"}}, histogram_of({{5, 1}})},
                     {"h", {{"process", "a\xff"}}, histogram_of({{7, 2}})}};
@@ -69,7 +73,8 @@ TEST(ExportJson, MergesSeriesThatDifferOnlyInInvalidBytes) {
     EXPECT_EQ(document["counters"][0]["value"], 7);
 }
 
-TEST(ExportJson, AHistogramWithoutValuesHasNoExtremes) {
+TEST(ExportJson, AHistogramWithoutValuesHasNoExtremes)
+{
     Snapshot s;
     s.histograms = {{"h", {}, Histogram()}};
     const json h = json::parse(to_json(s))["histograms"][0];
@@ -81,7 +86,8 @@ TEST(ExportJson, AHistogramWithoutValuesHasNoExtremes) {
     EXPECT_EQ(h["buckets"], json::array());
 }
 
-TEST(ExportJson, SecondsGiveTheNanosecondsBack) {
+TEST(ExportJson, SecondsGiveTheNanosecondsBack)
+{
     std::mt19937_64 random(7);
     std::uniform_real_distribution<double> octave(0, 52);
     for (int i = 0; i < 2000; ++i) {

@@ -13,15 +13,18 @@
 namespace sonde {
 namespace {
 
-bool has_line(const std::string& text, const std::string& line) {
+bool has_line(const std::string& text, const std::string& line)
+{
     return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
 }
 
-TEST(ExportPrometheus, MatchesTheGoldenFile) {
+TEST(ExportPrometheus, MatchesTheGoldenFile)
+{
     EXPECT_EQ(to_prometheus(sample_snapshot()), golden("trace.prom"));
 }
 
-TEST(ExportPrometheus, OrderOfSeriesInTheSnapshotDoesNotMatter) {
+TEST(ExportPrometheus, OrderOfSeriesInTheSnapshotDoesNotMatter)
+{
     Snapshot s = sample_snapshot();
     std::reverse(s.histograms.begin(), s.histograms.end());
     std::reverse(s.counters.begin(), s.counters.end());
@@ -29,11 +32,13 @@ TEST(ExportPrometheus, OrderOfSeriesInTheSnapshotDoesNotMatter) {
     EXPECT_EQ(to_prometheus(s), golden("trace.prom"));
 }
 
-TEST(ExportPrometheus, AnEmptySnapshotIsAnEmptyPage) {
+TEST(ExportPrometheus, AnEmptySnapshotIsAnEmptyPage)
+{
     EXPECT_EQ(to_prometheus(Snapshot()), "");
 }
 
-TEST(ExportPrometheus, HelpAndTypeStandOncePerFamily) {
+TEST(ExportPrometheus, HelpAndTypeStandOncePerFamily)
+{
     std::map<std::string, int> seen;
     std::istringstream lines(to_prometheus(sample_snapshot()));
     for (std::string line; std::getline(lines, line);) {
@@ -47,7 +52,8 @@ TEST(ExportPrometheus, HelpAndTypeStandOncePerFamily) {
     }
 }
 
-TEST(ExportPrometheus, EscapesLabels) {
+TEST(ExportPrometheus, EscapesLabels)
+{
     Snapshot s;
     s.counters = {{"c", {{"process", "a\\b\"c\nd"}}, 1}, {"c", {{"process", kHostile}}, 2}};
     const std::string text = to_prometheus(s);
@@ -60,7 +66,8 @@ TEST(ExportPrometheus, EscapesLabels) {
     EXPECT_EQ(to_valid_utf8(text), text);
 }
 
-TEST(ExportPrometheus, NeverWritesTheSameSeriesTwice) {
+TEST(ExportPrometheus, NeverWritesTheSameSeriesTwice)
+{
     Snapshot s;
     s.histograms = {{"h", {{"process", "a\xfe"}}, histogram_of({{5, 1}})},
                     {"h", {{"process", "a\xff"}}, histogram_of({{7, 2}})}};
@@ -71,7 +78,8 @@ TEST(ExportPrometheus, NeverWritesTheSameSeriesTwice) {
     EXPECT_EQ(text.find("_count"), text.rfind("_count"));
 }
 
-TEST(ExportPrometheus, BucketBoundsIncludeTheirOwnValue) {
+TEST(ExportPrometheus, BucketBoundsIncludeTheirOwnValue)
+{
     Snapshot s;  // 2^0, 2^-9 and 2^5 seconds are whole nanoseconds; one more is in the next bucket
     s.histograms = {{"h",
                      {},
@@ -83,15 +91,16 @@ TEST(ExportPrometheus, BucketBoundsIncludeTheirOwnValue) {
                                    {32000000000, 32},
                                    {32000000001, 64}})}};
     const std::string text = to_prometheus(s);
-    for (const char* line : {"h_bucket{le=\"9.5367431640625e-07\"} 1", "h_bucket{le=\"0.0009765625\"} 1",
-                             "h_bucket{le=\"0.001953125\"} 3", "h_bucket{le=\"0.00390625\"} 7",
-                             "h_bucket{le=\"0.5\"} 7", "h_bucket{le=\"1\"} 15", "h_bucket{le=\"2\"} 31",
-                             "h_bucket{le=\"32\"} 63", "h_bucket{le=\"+Inf\"} 127", "h_count 127"}) {
+    for (const char* line :
+         {"h_bucket{le=\"9.5367431640625e-07\"} 1", "h_bucket{le=\"0.0009765625\"} 1", "h_bucket{le=\"0.001953125\"} 3",
+          "h_bucket{le=\"0.00390625\"} 7", "h_bucket{le=\"0.5\"} 7", "h_bucket{le=\"1\"} 15", "h_bucket{le=\"2\"} 31",
+          "h_bucket{le=\"32\"} 63", "h_bucket{le=\"+Inf\"} 127", "h_count 127"}) {
         EXPECT_TRUE(has_line(text, line)) << line << "\n" << text;
     }
 }
 
-TEST(ExportPrometheus, SumsAreExact) {
+TEST(ExportPrometheus, SumsAreExact)
+{
     Snapshot s;
     s.histograms = {{"h", {}, Histogram{{{16, 1}}, 0, 0, 18446744073709551615U, 1, 1}}};
     EXPECT_TRUE(has_line(to_prometheus(s), "h_sum 18446744073.709551615"));
@@ -101,7 +110,8 @@ TEST(ExportPrometheus, SumsAreExact) {
     EXPECT_TRUE(has_line(to_prometheus(s), "h_sum 0.00000001"));
 }
 
-TEST(ExportPrometheus, ClaimsNoCostThatIsNotKnown) {
+TEST(ExportPrometheus, ClaimsNoCostThatIsNotKnown)
+{
     Snapshot s;
     s.probes = {{"a", "", ProbeState::kOk, "", 4, {}, 0, 0}, {"b", "", ProbeState::kOk, "", 5, {}, 10, 2500}};
     const std::string text = to_prometheus(s);

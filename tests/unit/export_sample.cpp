@@ -9,19 +9,22 @@
 namespace sonde {
 namespace {
 
-void record(Histogram& histogram, uint64_t ns, uint64_t times) {
+void record(Histogram& histogram, uint64_t ns, uint64_t times)
+{
     for (uint64_t i = 0; i < times; ++i) {
         histogram.record(ns);
     }
 }
 
-ProbeState state_of(const std::string& status) {
+ProbeState state_of(const std::string& status)
+{
     return status == "ok" ? ProbeState::kOk : status == "degraded" ? ProbeState::kDegraded : ProbeState::kOff;
 }
 
 }  // namespace
 
-std::string golden(const std::string& name) {
+std::string golden(const std::string& name)
+{
     const std::string path = std::string(SONDE_FIXTURES) + "/export/" + name;
     std::ifstream file(path, std::ios::binary);
     if (!file) {
@@ -32,7 +35,8 @@ std::string golden(const std::string& name) {
     return text.str();
 }
 
-Histogram histogram_of(std::initializer_list<std::pair<uint64_t, uint64_t>> values) {
+Histogram histogram_of(std::initializer_list<std::pair<uint64_t, uint64_t>> values)
+{
     Histogram histogram;
     for (const auto& [ns, times] : values) {
         record(histogram, ns, times);
@@ -40,7 +44,8 @@ Histogram histogram_of(std::initializer_list<std::pair<uint64_t, uint64_t>> valu
     return histogram;
 }
 
-Snapshot sample_snapshot() {
+Snapshot sample_snapshot()
+{
     const nlohmann::json sample = nlohmann::json::parse(golden("sample.json"));
     Snapshot s;
     s.start_unix = sample.at("start_unix");
@@ -48,9 +53,8 @@ Snapshot sample_snapshot() {
     s.host = sample.at("host");
     s.kernel = sample.at("kernel");
     for (const auto& probe : sample.at("probes")) {
-        s.probes.push_back({probe.at("measurement"), probe.at("hook"), state_of(probe.at("status")),
-                            probe.at("reason"), probe.at("events"), probe.at("discarded"),
-                            probe.at("run_count"), probe.at("run_time_ns")});
+        s.probes.push_back({probe.at("measurement"), probe.at("hook"), state_of(probe.at("status")), probe.at("reason"),
+                            probe.at("events"), probe.at("discarded"), probe.at("run_count"), probe.at("run_time_ns")});
     }
     for (const auto& series : sample.at("histograms")) {
         HistogramSeries out{series.at("name"), series.at("labels"), {}};

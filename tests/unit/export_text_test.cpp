@@ -20,7 +20,8 @@ constexpr TextStyle kWide{.color = false, .width = 140, .max_rows_per_measuremen
 constexpr TextStyle kNarrow{.color = false, .width = 80, .max_rows_per_measurement = 2, .utf8 = false};
 constexpr TextStyle kColor{.color = true, .width = 0, .max_rows_per_measurement = 3, .utf8 = true};
 
-std::vector<std::string> lines_of(const std::string& text) {
+std::vector<std::string> lines_of(const std::string& text)
+{
     std::vector<std::string> lines;
     std::istringstream stream(text);
     for (std::string line; std::getline(stream, line);) {
@@ -29,13 +30,15 @@ std::vector<std::string> lines_of(const std::string& text) {
     return lines;
 }
 
-bool has_line(const std::string& text, const std::string& line) {
+bool has_line(const std::string& text, const std::string& line)
+{
     const std::vector<std::string> lines = lines_of(text);
     return std::find(lines.begin(), lines.end(), line) != lines.end();
 }
 
 // First word of every line between a title and the next blank line.
-std::vector<std::string> first_words(const std::string& text, const std::string& title) {
+std::vector<std::string> first_words(const std::string& text, const std::string& title)
+{
     std::vector<std::string> words;
     std::istringstream section(text.substr(text.find(title + "\n") + title.size() + 1));
     for (std::string line; std::getline(section, line) && !line.empty();) {
@@ -44,7 +47,8 @@ std::vector<std::string> first_words(const std::string& text, const std::string&
     return words;
 }
 
-Snapshot hostile_snapshot() {
+Snapshot hostile_snapshot()
+{
     const std::string long_name = kHostile + std::string(300, 'x');
     Snapshot s = sample_snapshot();
     s.host = s.kernel = long_name;
@@ -52,32 +56,30 @@ Snapshot hostile_snapshot() {
         probe.hook = probe.reason = long_name;
         probe.discarded[long_name] = 7;
     }
-    for (const char* name :
-         {"sonde_sched_runq_latency_seconds", "sonde_block_io_latency_seconds", "x_seconds"}) {
-        s.histograms.push_back(
-            {name, {{long_name, long_name}, {"process", kHostile}}, histogram_of({{5, 1}})});
+    for (const char* name : {"sonde_sched_runq_latency_seconds", "sonde_block_io_latency_seconds", "x_seconds"}) {
+        s.histograms.push_back({name, {{long_name, long_name}, {"process", kHostile}}, histogram_of({{5, 1}})});
     }
     s.histograms.push_back({long_name, {{"a", long_name}}, histogram_of({{5, 1}, {0, 2}})});
     s.histograms.push_back(
         {"sonde_sched_oncpu_seconds", {{"process", long_name}}, histogram_of({{1, 1}, {2000000000000, 1}})});
     s.counters.push_back({long_name, {{"a", long_name}, {"b", kHostile}}, UINT64_MAX});
-    s.counters.push_back(
-        {"sonde_block_io_errors_total", {{"device", long_name}, {"op", "read"}}, UINT64_MAX});
+    s.counters.push_back({"sonde_block_io_errors_total", {{"device", long_name}, {"op", "read"}}, UINT64_MAX});
     return s;
 }
 
-TEST(ExportText, MatchesTheGoldenFiles) {
+TEST(ExportText, MatchesTheGoldenFiles)
+{
     EXPECT_EQ(to_text(sample_snapshot(), kWide), golden("text_wide.txt"));
     EXPECT_EQ(to_text(sample_snapshot(), kNarrow), golden("text_80_ascii.txt"));
     EXPECT_EQ(to_text(sample_snapshot(), kColor), golden("text_color.txt"));
 }
 
-TEST(ExportText, FitsIntoTheWidth) {
+TEST(ExportText, FitsIntoTheWidth)
+{
     for (const Snapshot& s : {sample_snapshot(), hostile_snapshot()}) {
         for (int width = 80; width <= 250; ++width) {
             for (const bool utf8 : {false, true}) {
-                const TextStyle style{
-                    .color = false, .width = width, .max_rows_per_measurement = 0, .utf8 = utf8};
+                const TextStyle style{.color = false, .width = width, .max_rows_per_measurement = 0, .utf8 = utf8};
                 for (const std::string& line : lines_of(to_text(s, style))) {
                     ASSERT_LE(display_width(line), static_cast<size_t>(width)) << line;
                 }
@@ -86,7 +88,8 @@ TEST(ExportText, FitsIntoTheWidth) {
     }
 }
 
-TEST(ExportText, NamesCannotReachTheTerminalAsControlCharacters) {
+TEST(ExportText, NamesCannotReachTheTerminalAsControlCharacters)
+{
     std::string text = to_text(hostile_snapshot(), {.color = true, .width = 100, .utf8 = true});
     for (const std::string ours : {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m"}) {
         // Ours stand at the ends of lines only; the hostile name carries its \x1b[31m in the middle.
@@ -100,24 +103,24 @@ TEST(ExportText, NamesCannotReachTheTerminalAsControlCharacters) {
     EXPECT_NE(text.find("\\x1b[31m"), std::string::npos);
 }
 
-TEST(ExportText, WithoutUtf8EverythingIsAscii) {
+TEST(ExportText, WithoutUtf8EverythingIsAscii)
+{
     const std::string text = to_text(hostile_snapshot(), {.color = false, .width = 120, .utf8 = false});
-    EXPECT_TRUE(
-        std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || (c >= 0x20 && c < 0x7F); }));
+    EXPECT_TRUE(std::all_of(text.begin(), text.end(), [](char c) { return c == '\n' || (c >= 0x20 && c < 0x7F); }));
 }
 
-TEST(ExportText, CutsLongNamesAt24Columns) {
+TEST(ExportText, CutsLongNamesAt24Columns)
+{
     Snapshot s;
-    s.histograms = {
-        {"sonde_sched_oncpu_seconds", {{"process", "abcdefghijklmnopqrstuvwxyz"}}, histogram_of({{5, 1}})}};
+    s.histograms = {{"sonde_sched_oncpu_seconds", {{"process", "abcdefghijklmnopqrstuvwxyz"}}, histogram_of({{5, 1}})}};
     EXPECT_NE(to_text(s, kWide).find("  abcdefghijklmnopqrstuvw…  "), std::string::npos);
     EXPECT_NE(to_text(s, kNarrow).find("  abcdefghijklmnopqrstuvw~  "), std::string::npos);
 }
 
-TEST(ExportText, SortsByTotalTimeAndCountsWhatItDoesNotShow) {
+TEST(ExportText, SortsByTotalTimeAndCountsWhatItDoesNotShow)
+{
     Snapshot s;
-    for (const auto& [name, ns] :
-         std::map<std::string, uint64_t>{{"a", 50}, {"b", 900}, {"c", 70}, {"d", 7000}}) {
+    for (const auto& [name, ns] : std::map<std::string, uint64_t>{{"a", 50}, {"b", 900}, {"c", 70}, {"d", 7000}}) {
         s.histograms.push_back({"sonde_sched_oncpu_seconds", {{"process", name}}, histogram_of({{ns, 1}})});
     }
     EXPECT_EQ(first_words(to_text(s, kWide), "On-CPU slices"),
@@ -127,7 +130,8 @@ TEST(ExportText, SortsByTotalTimeAndCountsWhatItDoesNotShow) {
     EXPECT_TRUE(has_line(two, "  ... and 2 more (--all shows them)"));
 }
 
-TEST(ExportText, KeepsTheStagesOfAQueueTogether) {
+TEST(ExportText, KeepsTheStagesOfAQueueTogether)
+{
     Snapshot s;
     const auto add = [&](const char* device, const char* stage, uint64_t ns) {
         s.histograms.push_back({"sonde_block_io_latency_seconds",
@@ -150,11 +154,11 @@ TEST(ExportText, KeepsTheStagesOfAQueueTogether) {
             rows.push_back(device + " " + stage);
         }
     }
-    EXPECT_EQ(rows,
-              (std::vector<std::string>{"b total", "b queue", "b device", "a total", "a queue", "a device"}));
+    EXPECT_EQ(rows, (std::vector<std::string>{"b total", "b queue", "b device", "a total", "a queue", "a device"}));
 }
 
-TEST(ExportText, SaysWhenAMeasurementSawNothing) {
+TEST(ExportText, SaysWhenAMeasurementSawNothing)
+{
     Snapshot s;
     s.probes = {{"block I/O latency", "tp_btf/block_rq_complete", ProbeState::kOk, "", 0, {}, 0, 0},
                 {"TCP counters", "tp_btf/tcp_send_reset", ProbeState::kOk, "", 0, {}, 0, 0},
@@ -167,7 +171,8 @@ TEST(ExportText, SaysWhenAMeasurementSawNothing) {
     EXPECT_EQ(text.find("quantiles"), std::string::npos);
 }
 
-TEST(ExportText, ShowsWhatUnknownMeasurementsAndFamiliesSay) {
+TEST(ExportText, ShowsWhatUnknownMeasurementsAndFamiliesSay)
+{
     Snapshot s;
     s.probes = {{"fsync latency", "tp/x", ProbeState::kOk, "", 5, {{"map_full", 8}}, 0, 0}};
     s.histograms = {{"sonde_fsync_seconds", {{"fs", "ext4"}}, histogram_of({{5, 1}})},
@@ -182,12 +187,13 @@ TEST(ExportText, ShowsWhatUnknownMeasurementsAndFamiliesSay) {
     EXPECT_NE(text.find("netns=7, peer=public"), std::string::npos);
 }
 
-TEST(ExportText, AnEmptySnapshotHasAHeader) {
-    EXPECT_EQ(to_text(Snapshot(), kWide),
-              "sonde trace: host , kernel , from 1970-01-01 00:00:00 UTC, 0 measured\n");
+TEST(ExportText, AnEmptySnapshotHasAHeader)
+{
+    EXPECT_EQ(to_text(Snapshot(), kWide), "sonde trace: host , kernel , from 1970-01-01 00:00:00 UTC, 0 measured\n");
 }
 
-TEST(Axis, HasOneCellPerOctaveWhereThatIsWideEnough) {
+TEST(Axis, HasOneCellPerOctaveWhereThatIsWideEnough)
+{
     // 2^-20 s is bucket -320, 2^-4 s is bucket -64: 16 octaves.
     const std::optional<Axis> axis = Axis::fit(-319, -64, 40, false);
     ASSERT_TRUE(axis.has_value());
@@ -199,7 +205,8 @@ TEST(Axis, HasOneCellPerOctaveWhereThatIsWideEnough) {
     EXPECT_FALSE(Axis::fit(-319, -64, -3, false).has_value());
 }
 
-TEST(Axis, DrawsEachCellInProportionToTheFullest) {
+TEST(Axis, DrawsEachCellInProportionToTheFullest)
+{
     const Axis axis{-320, 16, 4};
     Histogram h;
     h.zero_count = 100;  // has no place
@@ -211,7 +218,8 @@ TEST(Axis, DrawsEachCellInProportionToTheFullest) {
     EXPECT_EQ(axis.draw(h, false), "@: +");  // of nine steps: 9, ceil(9/8), none, ceil(9/2)
 }
 
-TEST(Axis, CoversWhatItWasMadeFor) {
+TEST(Axis, CoversWhatItWasMadeFor)
+{
     for (int lowest = -478; lowest <= 177; lowest += 5) {
         for (int highest = lowest; highest <= 177; highest += 7) {
             for (const int columns : {13, 16, 20, 41, 60}) {

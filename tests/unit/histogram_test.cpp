@@ -23,20 +23,23 @@ constexpr int kLast = 177;
 constexpr uint64_t kLargest = 2138672706411;  // floor(2^(177/16) * 10^9)
 constexpr uint64_t kSecond = 1000000000;
 
-long double bound_ns(int i) {
+long double bound_ns(int i)
+{
     return i % 16 == 0 ? std::ldexp(1e9L, i / 16) : std::exp2(i / 16.0L) * 1e9L;
 }
 
 class Reference {
   public:
-    Reference() {
+    Reference()
+    {
         for (int i = kFirst; i <= kLast; ++i) {
             last_.push_back(static_cast<uint64_t>(std::floor(bound_ns(i))));
         }
     }
 
     // kLast + 1 for values above the range.
-    [[nodiscard]] int index(uint64_t ns) const {
+    [[nodiscard]] int index(uint64_t ns) const
+    {
         return kFirst + static_cast<int>(std::lower_bound(last_.begin(), last_.end(), ns) - last_.begin());
     }
 
@@ -44,29 +47,34 @@ class Reference {
     std::vector<uint64_t> last_;  // largest value of every bucket
 };
 
-const Reference& reference() {
+const Reference& reference()
+{
     static const Reference kReference;
     return kReference;
 }
 
-int index_of(uint64_t ns) {
+int index_of(uint64_t ns)
+{
     return static_cast<int>(sonde_hist__cell(ns)) - SONDE_HIST_INDEX_OFFSET;
 }
 
-void expect_same_index(uint64_t ns) {
+void expect_same_index(uint64_t ns)
+{
     if (ns == 0) {
         return;
     }
     EXPECT_EQ(std::min(index_of(ns), kLast + 1), reference().index(ns)) << ns << " ns";
 }
 
-void expect_same_index_around(uint64_t ns) {
+void expect_same_index_around(uint64_t ns)
+{
     for (const uint64_t value : {ns - 1, ns, ns + 1}) {
         expect_same_index(value);
     }
 }
 
-std::vector<uint64_t> random_latencies(size_t count, uint64_t seed) {
+std::vector<uint64_t> random_latencies(size_t count, uint64_t seed)
+{
     std::mt19937_64 random(seed);
     std::lognormal_distribution<double> latency(std::log(20000.0), 2.5);
     std::vector<uint64_t> values;
@@ -76,7 +84,8 @@ std::vector<uint64_t> random_latencies(size_t count, uint64_t seed) {
     return values;
 }
 
-Histogram recorded(const std::vector<uint64_t>& values) {
+Histogram recorded(const std::vector<uint64_t>& values)
+{
     Histogram h;
     for (const uint64_t ns : values) {
         h.record(ns);
@@ -84,7 +93,8 @@ Histogram recorded(const std::vector<uint64_t>& values) {
     return h;
 }
 
-TEST(HistogramIndex, ReferenceThresholdsAreUnambiguous) {
+TEST(HistogramIndex, ReferenceThresholdsAreUnambiguous)
+{
     for (int i = kFirst; i <= kLast; ++i) {
         const long double bound = bound_ns(i);
         EXPECT_TRUE(i % 16 == 0 || std::fabs(bound - std::round(bound)) > 1e-4L) << "bucket " << i;
@@ -94,7 +104,8 @@ TEST(HistogramIndex, ReferenceThresholdsAreUnambiguous) {
     EXPECT_EQ(-SONDE_HIST_INDEX_OFFSET, kFirst);
 }
 
-TEST(HistogramIndex, OneSecondIsTheUpperBoundOfBucketZero) {
+TEST(HistogramIndex, OneSecondIsTheUpperBoundOfBucketZero)
+{
     EXPECT_EQ(index_of(kSecond), 0);
     EXPECT_EQ(index_of(kSecond + 1), 1);
     EXPECT_EQ(index_of(2 * kSecond), 16);
@@ -103,31 +114,36 @@ TEST(HistogramIndex, OneSecondIsTheUpperBoundOfBucketZero) {
     EXPECT_EQ(index_of(1), kFirst);
 }
 
-TEST(HistogramIndex, AgreesAroundEveryOctaveOfNanoseconds) {
+TEST(HistogramIndex, AgreesAroundEveryOctaveOfNanoseconds)
+{
     for (int k = 0; k <= 41; ++k) {
         expect_same_index_around(uint64_t{1} << k);
     }
 }
 
-TEST(HistogramIndex, AgreesAroundEveryBucketBound) {
+TEST(HistogramIndex, AgreesAroundEveryBucketBound)
+{
     for (int i = kFirst; i <= kLast; ++i) {
         expect_same_index_around(static_cast<uint64_t>(std::floor(bound_ns(i))));
     }
 }
 
-TEST(HistogramIndex, AgreesAroundPowersOfTen) {
+TEST(HistogramIndex, AgreesAroundPowersOfTen)
+{
     for (uint64_t ns = 1; ns <= 1000 * kSecond; ns *= 10) {
         expect_same_index_around(ns);
     }
 }
 
-TEST(HistogramIndex, AgreesForEveryValueUpToAMillisecond) {
+TEST(HistogramIndex, AgreesForEveryValueUpToAMillisecond)
+{
     for (uint64_t ns = 1; ns <= 1000000; ++ns) {
         ASSERT_EQ(index_of(ns), reference().index(ns)) << ns << " ns";
     }
 }
 
-TEST(HistogramIndex, AgreesForFourMillionRandomValues) {
+TEST(HistogramIndex, AgreesForFourMillionRandomValues)
+{
     constexpr uint64_t kSeed = 20260131;
     constexpr uint64_t kEnd = uint64_t{1} << 41;
     std::mt19937_64 random(kSeed);
@@ -141,14 +157,16 @@ TEST(HistogramIndex, AgreesForFourMillionRandomValues) {
     }
 }
 
-TEST(HistogramIndex, LargerValuesLieBeyondTheLastCell) {
+TEST(HistogramIndex, LargerValuesLieBeyondTheLastCell)
+{
     for (int k = 41; k < 64; ++k) {
         EXPECT_GE(sonde_hist__cell(uint64_t{1} << k), SONDE_HIST_CELLS);
     }
     EXPECT_GE(sonde_hist__cell(UINT64_MAX), SONDE_HIST_CELLS);
 }
 
-TEST(Histogram, ZeroHasItsOwnCounter) {
+TEST(Histogram, ZeroHasItsOwnCounter)
+{
     const Histogram h = histogram_of({{0, 3}, {7, 1}});
     EXPECT_EQ(h.zero_count, 3U);
     EXPECT_EQ(h.count(), 4U);
@@ -159,7 +177,8 @@ TEST(Histogram, ZeroHasItsOwnCounter) {
     EXPECT_GT(h.quantile(0.76), 0.0);
 }
 
-TEST(Histogram, ClampsWhatLiesAboveTheRangeAndCountsIt) {
+TEST(Histogram, ClampsWhatLiesAboveTheRangeAndCountsIt)
+{
     const Histogram h = histogram_of({{kLargest, 1}, {kLargest + 1, 1}, {UINT64_MAX / 4, 1}});
     EXPECT_EQ(h.buckets, (std::map<int, uint64_t>{{kLast, 3}}));
     EXPECT_EQ(h.clamped, 2U);
@@ -168,7 +187,8 @@ TEST(Histogram, ClampsWhatLiesAboveTheRangeAndCountsIt) {
     EXPECT_EQ(h.min_ns, kLargest);
 }
 
-TEST(Histogram, UpperBoundsAreThoseOfTheSchema) {
+TEST(Histogram, UpperBoundsAreThoseOfTheSchema)
+{
     EXPECT_EQ(Histogram::upper_bound(0), 1.0);
     EXPECT_EQ(Histogram::upper_bound(16), 2.0);
     EXPECT_EQ(Histogram::upper_bound(-320), 0x1p-20);
@@ -176,7 +196,8 @@ TEST(Histogram, UpperBoundsAreThoseOfTheSchema) {
     EXPECT_NEAR(Histogram::kRelativeError, 0.02189714865411667823, 1e-15);
 }
 
-TEST(Histogram, MergingIsTheSameAsRecordingEverything) {
+TEST(Histogram, MergingIsTheSameAsRecordingEverything)
+{
     const std::vector<uint64_t> a = random_latencies(5000, 1);
     const std::vector<uint64_t> b = random_latencies(3000, 2);
     std::vector<uint64_t> both = a;
@@ -186,7 +207,8 @@ TEST(Histogram, MergingIsTheSameAsRecordingEverything) {
     EXPECT_EQ(merged, recorded(both));
 }
 
-TEST(Histogram, MergingAnEmptyOneChangesNothing) {
+TEST(Histogram, MergingAnEmptyOneChangesNothing)
+{
     Histogram h = histogram_of({{5000, 2}});
     h.merge(Histogram());
     EXPECT_EQ(h, histogram_of({{5000, 2}}));
@@ -195,7 +217,8 @@ TEST(Histogram, MergingAnEmptyOneChangesNothing) {
     EXPECT_EQ(empty, h);
 }
 
-TEST(HistogramDelta, HasTheCountersOfTheInterval) {
+TEST(HistogramDelta, HasTheCountersOfTheInterval)
+{
     const std::vector<uint64_t> early = random_latencies(4000, 3);
     const std::vector<uint64_t> late = random_latencies(2500, 4);
     const Histogram before = recorded(early);
@@ -210,7 +233,8 @@ TEST(HistogramDelta, HasTheCountersOfTheInterval) {
     EXPECT_GE(d.max_ns, truth.max_ns);
 }
 
-TEST(HistogramDelta, NarrowsMinAndMaxToTheBucketsThatGrew) {
+TEST(HistogramDelta, NarrowsMinAndMaxToTheBucketsThatGrew)
+{
     const Histogram before = histogram_of({{1000, 1}, {5000000, 1}});
     Histogram now = before;
     now.record(70000);
@@ -221,7 +245,8 @@ TEST(HistogramDelta, NarrowsMinAndMaxToTheBucketsThatGrew) {
     EXPECT_NEAR(static_cast<double>(d.max_ns), 1e9 * std::pow(2.0, -220 / 16.0), 1);
 }
 
-TEST(HistogramDelta, KnowsExtremesThatMovedExactly) {
+TEST(HistogramDelta, KnowsExtremesThatMovedExactly)
+{
     const Histogram before = histogram_of({{1000, 1}, {5000, 1}});
     Histogram now = before;
     now.record(900);
@@ -232,13 +257,15 @@ TEST(HistogramDelta, KnowsExtremesThatMovedExactly) {
     EXPECT_EQ(delta(now, Histogram()), now);
 }
 
-TEST(HistogramDelta, OfNothingIsEmpty) {
+TEST(HistogramDelta, OfNothingIsEmpty)
+{
     const Histogram h = histogram_of({{1000, 4}, {0, 1}});
     EXPECT_TRUE(delta(h, h).empty());
     EXPECT_EQ(delta(h, h), Histogram());
 }
 
-TEST(HistogramQuantile, IsWithinItsErrorOfTheSortedSample) {
+TEST(HistogramQuantile, IsWithinItsErrorOfTheSortedSample)
+{
     for (const size_t size : {1U, 2U, 10U, 999U, 1000U, 100001U}) {
         std::vector<uint64_t> values = random_latencies(size, 5 + size);
         const Histogram h = recorded(values);
@@ -253,7 +280,8 @@ TEST(HistogramQuantile, IsWithinItsErrorOfTheSortedSample) {
     }
 }
 
-TEST(HistogramQuantile, NeverLeavesMinAndMax) {
+TEST(HistogramQuantile, NeverLeavesMinAndMax)
+{
     const Histogram one = histogram_of({{123456, 9}});
     EXPECT_EQ(one.quantile(0), 123456 / 1e9);
     EXPECT_EQ(one.quantile(1), 123456 / 1e9);

@@ -8,7 +8,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(ParseDuration, TakesEveryUnit) {
+TEST(ParseDuration, TakesEveryUnit)
+{
     const std::pair<const char*, std::chrono::nanoseconds> cases[] = {
         {"10", 10s}, {"10s", 10s},     {"500ms", 500ms}, {"250us", 250us}, {"2m", 2min},   {"2min", 2min},
         {"1h", 1h},  {"1.5s", 1500ms}, {"0.25", 250ms},  {"1.5h", 90min},  {"744h", 744h}, {"0.001us", 1ns},
@@ -20,9 +21,10 @@ TEST(ParseDuration, TakesEveryUnit) {
     }
 }
 
-TEST(ParseDuration, RefusesWhatIsNoDurationAndQuotesIt) {
-    for (const char* text : {"", " ", "s", "ten", "10x", "10 s", " 10s", "10s ", "10s5", "1,5s", "+5s", "nan",
-                             "inf", "0x10", "5S"}) {
+TEST(ParseDuration, RefusesWhatIsNoDurationAndQuotesIt)
+{
+    for (const char* text :
+         {"", " ", "s", "ten", "10x", "10 s", " 10s", "10s ", "10s5", "1,5s", "+5s", "nan", "inf", "0x10", "5S"}) {
         const Result<std::chrono::nanoseconds> duration = parse_duration(text);
         ASSERT_FALSE(duration) << "'" << text << "'";
         EXPECT_EQ(duration.error().code, EINVAL) << "'" << text << "'";
@@ -30,7 +32,8 @@ TEST(ParseDuration, RefusesWhatIsNoDurationAndQuotesIt) {
     }
 }
 
-TEST(ParseDuration, RefusesWhatIsOutOfRange) {
+TEST(ParseDuration, RefusesWhatIsOutOfRange)
+{
     for (const char* text : {"0", "0s", "-1s", "-0.5", "744.1h", "32768h", "1e300"}) {
         const Result<std::chrono::nanoseconds> duration = parse_duration(text);
         ASSERT_FALSE(duration) << text;

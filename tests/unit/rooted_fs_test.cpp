@@ -14,14 +14,16 @@ namespace {
 // A folder of its own for every test, removed at its end.
 class RootedFsTest : public testing::Test {
   protected:
-    void SetUp() override {
+    void SetUp() override
+    {
         std::string pattern = testing::TempDir() + "/sonde_rooted_fs_XXXXXX";
         ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
         root_ = pattern;
     }
     void TearDown() override { std::filesystem::remove_all(root_); }
 
-    void write(const std::string& path, const std::string& text) {
+    void write(const std::string& path, const std::string& text)
+    {
         std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
         std::ofstream(root_ + path, std::ios::binary) << text;
     }
@@ -29,7 +31,8 @@ class RootedFsTest : public testing::Test {
     std::string root_;
 };
 
-TEST_F(RootedFsTest, ReadsAFileBelowTheRoot) {
+TEST_F(RootedFsTest, ReadsAFileBelowTheRoot)
+{
     write("/proc/loadavg", "0.1 0.2 0.3\nmore\n");
     write("/proc/empty", "");
     const RootedFs fs(root_);
@@ -39,31 +42,36 @@ TEST_F(RootedFsTest, ReadsAFileBelowTheRoot) {
     EXPECT_EQ(*fs.read_line("/proc/empty"), "");
 }
 
-TEST_F(RootedFsTest, KeepsBytesAsTheyAre) {
+TEST_F(RootedFsTest, KeepsBytesAsTheyAre)
+{
     const std::string bytes("a\0b\xff\n", 5);
     write("/x", bytes);
     EXPECT_EQ(*RootedFs(root_).read("/x"), bytes);
 }
 
-TEST_F(RootedFsTest, SlashesAtTheEndOfTheRootDoNotMatter) {
+TEST_F(RootedFsTest, SlashesAtTheEndOfTheRootDoNotMatter)
+{
     write("/x", "1");
     EXPECT_EQ(RootedFs(root_ + "///").resolve("/x"), root_ + "/x");
     EXPECT_EQ(RootedFs("/").resolve("/proc/stat"), "/proc/stat");
     EXPECT_EQ(RootedFs().resolve("/proc/stat"), "/proc/stat");
 }
 
-TEST_F(RootedFsTest, ReadsFilesOfProcWhoseSizeIsNotKnown) {
+TEST_F(RootedFsTest, ReadsFilesOfProcWhoseSizeIsNotKnown)
+{
     const Result<std::string> line = RootedFs().read_line("/proc/self/comm");
     ASSERT_TRUE(line) << line.error().what;
     EXPECT_FALSE(line->empty());
 }
 
-TEST_F(RootedFsTest, StopsReadingAtItsLimit) {
+TEST_F(RootedFsTest, StopsReadingAtItsLimit)
+{
     write("/big", std::string(RootedFs::kMaxBytes + 100000, 'x'));
     EXPECT_EQ(RootedFs(root_).read("/big")->size(), RootedFs::kMaxBytes);
 }
 
-TEST_F(RootedFsTest, NamesTheFileThatIsMissing) {
+TEST_F(RootedFsTest, NamesTheFileThatIsMissing)
+{
     const RootedFs fs(root_);
     const Result<std::string> text = fs.read("/proc/none");
     ASSERT_FALSE(text);
@@ -75,14 +83,16 @@ TEST_F(RootedFsTest, NamesTheFileThatIsMissing) {
     EXPECT_EQ(fs.read_link("/proc/none").error().code, ENOENT);
 }
 
-TEST_F(RootedFsTest, ADirectoryIsNotAFile) {
+TEST_F(RootedFsTest, ADirectoryIsNotAFile)
+{
     write("/dir/x", "1");
     const Result<std::string> text = RootedFs(root_).read("/dir");
     ASSERT_FALSE(text);
     EXPECT_EQ(text.error().code, EISDIR);
 }
 
-TEST_F(RootedFsTest, ReadsNumbers) {
+TEST_F(RootedFsTest, ReadsNumbers)
+{
     write("/n", "4096\n");
     write("/max", "18446744073709551615");
     const RootedFs fs(root_);
@@ -90,7 +100,8 @@ TEST_F(RootedFsTest, ReadsNumbers) {
     EXPECT_EQ(*fs.read_number("/max"), UINT64_MAX);
 }
 
-TEST_F(RootedFsTest, RefusesWhatIsNotANumber) {
+TEST_F(RootedFsTest, RefusesWhatIsNotANumber)
+{
     for (const char* text : {"", "max\n", "-1\n", "12 kB\n", " 7\n", "18446744073709551616\n", "1.5"}) {
         write("/n", text);
         const Result<unsigned long long> number = RootedFs(root_).read_number("/n");
@@ -99,7 +110,8 @@ TEST_F(RootedFsTest, RefusesWhatIsNotANumber) {
     }
 }
 
-TEST_F(RootedFsTest, ListsNamesWithoutDots) {
+TEST_F(RootedFsTest, ListsNamesWithoutDots)
+{
     write("/sys/block/sda/size", "1");
     write("/sys/block/nvme0n1/size", "1");
     Result<std::vector<std::string>> names = RootedFs(root_).list("/sys/block");
@@ -108,7 +120,8 @@ TEST_F(RootedFsTest, ListsNamesWithoutDots) {
     EXPECT_EQ(*names, (std::vector<std::string>{"nvme0n1", "sda"}));
 }
 
-TEST_F(RootedFsTest, ReadsLinksAndTellsWhatExists) {
+TEST_F(RootedFsTest, ReadsLinksAndTellsWhatExists)
+{
     write("/exe", "");
     std::filesystem::create_symlink("/usr/bin/geth (deleted)", root_ + "/link");
     const RootedFs fs(root_);
@@ -118,7 +131,8 @@ TEST_F(RootedFsTest, ReadsLinksAndTellsWhatExists) {
     EXPECT_FALSE(fs.exists("/other"));
 }
 
-TEST(Error, CarriesContextFromLayerToLayer) {
+TEST(Error, CarriesContextFromLayerToLayer)
+{
     const Error error = Error::from_errno(ENOENT, "open /x").with("read device names");
     EXPECT_EQ(error.code, ENOENT);
     EXPECT_EQ(error.what, "read device names: open /x: No such file or directory");

@@ -8,7 +8,8 @@
 namespace sonde {
 namespace {
 
-TEST(SnapshotDelta, CoversTheTimeBetweenTheReadings) {
+TEST(SnapshotDelta, CoversTheTimeBetweenTheReadings)
+{
     Snapshot before;
     before.start_unix = 1000.5;
     before.duration_s = 10;
@@ -23,7 +24,8 @@ TEST(SnapshotDelta, CoversTheTimeBetweenTheReadings) {
     EXPECT_EQ(d.kernel, "6.1");
 }
 
-TEST(SnapshotDelta, SubtractsSeriesOfTheSameNameAndLabels) {
+TEST(SnapshotDelta, SubtractsSeriesOfTheSameNameAndLabels)
+{
     Snapshot before;
     before.histograms = {{"h", {{"process", "a"}}, histogram_of({{100, 2}})},
                          {"h", {{"process", "b"}}, histogram_of({{100, 5}})}};
@@ -44,7 +46,8 @@ TEST(SnapshotDelta, SubtractsSeriesOfTheSameNameAndLabels) {
     EXPECT_EQ(d.counters[1].value, 7U);
 }
 
-TEST(SnapshotDelta, LeavesOutSeriesWithoutNewsAndTakesNewOnesWhole) {
+TEST(SnapshotDelta, LeavesOutSeriesWithoutNewsAndTakesNewOnesWhole)
+{
     Snapshot before;
     before.histograms = {{"h", {{"process", "old"}}, histogram_of({{100, 2}})}};
     before.counters = {{"c", {{"port", "1"}}, 10}};
@@ -61,19 +64,14 @@ TEST(SnapshotDelta, LeavesOutSeriesWithoutNewsAndTakesNewOnesWhole) {
     EXPECT_EQ(d.counters[0].value, 3U);
 }
 
-TEST(SnapshotDelta, SubtractsTheCountersOfEachProbe) {
+TEST(SnapshotDelta, SubtractsTheCountersOfEachProbe)
+{
     Snapshot before;
     before.probes = {{"run-queue latency", "x", ProbeState::kOk, "", 100, {{"no_start", 4}}, 1000, 5000}};
     Snapshot now;
-    now.probes = {{"TCP accept latency", "y", ProbeState::kOk, "", 9, {}, 0, 0},
-                  {"run-queue latency",
-                   "x",
-                   ProbeState::kDegraded,
-                   "z",
-                   130,
-                   {{"no_start", 6}, {"full", 1}},
-                   1500,
-                   9000}};
+    now.probes = {
+        {"TCP accept latency", "y", ProbeState::kOk, "", 9, {}, 0, 0},
+        {"run-queue latency", "x", ProbeState::kDegraded, "z", 130, {{"no_start", 6}, {"full", 1}}, 1500, 9000}};
     const Snapshot d = delta(now, before);
     ASSERT_EQ(d.probes.size(), 2U);
     EXPECT_EQ(d.probes[0].events, 9U);

@@ -9,7 +9,8 @@
 namespace sonde {
 namespace {
 
-TEST(FormatSeconds, HasThreeDigitsAndAUnitThatFits) {
+TEST(FormatSeconds, HasThreeDigitsAndAUnitThatFits)
+{
     const std::pair<double, const char*> cases[] = {
         {0, "0"},           {1e-9, "1.00 ns"},    {45e-9, "45.0 ns"},
         {870e-9, "870 ns"}, {4.52e-6, "4.52 us"}, {12.3e-3, "12.3 ms"},
@@ -22,7 +23,8 @@ TEST(FormatSeconds, HasThreeDigitsAndAUnitThatFits) {
     }
 }
 
-TEST(FormatSeconds, RoundsIntoTheNextUnit) {
+TEST(FormatSeconds, RoundsIntoTheNextUnit)
+{
     EXPECT_EQ(format_seconds(999.4e-9), "999 ns");
     EXPECT_EQ(format_seconds(999.6e-9), "1.00 us");
     EXPECT_EQ(format_seconds(9.996e-6), "10.0 us");
@@ -30,7 +32,8 @@ TEST(FormatSeconds, RoundsIntoTheNextUnit) {
     EXPECT_EQ(format_seconds(119.6), "2m00s");
 }
 
-TEST(FormatSeconds, UsesMinutesHoursAndDaysForLongOnes) {
+TEST(FormatSeconds, UsesMinutesHoursAndDaysForLongOnes)
+{
     EXPECT_EQ(format_seconds(120), "2m00s");
     EXPECT_EQ(format_seconds(185), "3m05s");
     EXPECT_EQ(format_seconds(3725.4), "62m05s");
@@ -40,13 +43,15 @@ TEST(FormatSeconds, UsesMinutesHoursAndDaysForLongOnes) {
     EXPECT_EQ(format_seconds(273600), "3d04h");
 }
 
-TEST(FormatSeconds, MarksWhatIsNoDuration) {
+TEST(FormatSeconds, MarksWhatIsNoDuration)
+{
     EXPECT_EQ(format_seconds(-1), "?");
     EXPECT_EQ(format_seconds(std::nan("")), "?");
     EXPECT_EQ(format_seconds(std::numeric_limits<double>::infinity()), "?");
 }
 
-TEST(FormatCount, IsExactBelowAMillion) {
+TEST(FormatCount, IsExactBelowAMillion)
+{
     const std::pair<uint64_t, const char*> cases[] = {
         {0, "0"},
         {950, "950"},
@@ -66,13 +71,15 @@ TEST(FormatCount, IsExactBelowAMillion) {
     }
 }
 
-TEST(Counted, AgreesWithItsNoun) {
+TEST(Counted, AgreesWithItsNoun)
+{
     EXPECT_EQ(counted(0, "event"), "0 events");
     EXPECT_EQ(counted(1, "event"), "1 event");
     EXPECT_EQ(counted(12345, "event"), "12,345 events");
 }
 
-TEST(FormatBytes, UsesPowersOfThousand) {
+TEST(FormatBytes, UsesPowersOfThousand)
+{
     EXPECT_EQ(format_bytes(0), "0 B");
     EXPECT_EQ(format_bytes(999), "999 B");
     EXPECT_EQ(format_bytes(1000), "1.00 kB");
@@ -84,7 +91,8 @@ TEST(FormatBytes, UsesPowersOfThousand) {
 }
 
 // Seconds taken from `date -u -d ... +%s`.
-TEST(FormatRfc3339, HasMilliseconds) {
+TEST(FormatRfc3339, HasMilliseconds)
+{
     EXPECT_EQ(format_rfc3339(0), "1970-01-01T00:00:00.000Z");
     EXPECT_EQ(format_rfc3339(951782400), "2000-02-29T00:00:00.000Z");
     EXPECT_EQ(format_rfc3339(1785484800.25), "2026-07-31T08:00:00.250Z");
@@ -92,7 +100,8 @@ TEST(FormatRfc3339, HasMilliseconds) {
     EXPECT_EQ(format_rfc3339(1767225599.9996), "2026-01-01T00:00:00.000Z");
 }
 
-TEST(FormatRfc3339, StaysInItsRange) {
+TEST(FormatRfc3339, StaysInItsRange)
+{
     EXPECT_EQ(format_rfc3339(-5), "1970-01-01T00:00:00.000Z");
     EXPECT_EQ(format_rfc3339(std::nan("")), "1970-01-01T00:00:00.000Z");
     EXPECT_EQ(format_rfc3339(1e300), "9999-12-31T23:59:59.999Z");

@@ -33,8 +33,7 @@ class Command {
   private:
     Command(pid_t pid, UniqueFd pidfd, UniqueFd gate, UniqueFd failure)
         : pid_(pid), pidfd_(std::move(pidfd)), gate_(std::move(gate)), failure_(std::move(failure))
-    {
-    }
+    {}
     pid_t pid_;
     UniqueFd pidfd_;
     UniqueFd gate_;     // closing it lets the child run or, without a byte written, end

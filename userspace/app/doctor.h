@@ -16,9 +16,9 @@ struct DoctorReport {
         std::string name;
         std::string hook;  // empty: none works
         ProbeState state = ProbeState::kOff;
-        std::string cost;                  // class: "low", "medium"
-        std::string reason;                // what is lost, or why it is off
-        std::string remedy;                // what would bring it, or make it better; empty: nothing known
+        std::string cost;                   // class: "low", "medium"
+        std::string reason;                 // what is lost, or why it is off
+        std::string remedy;                 // what would bring it, or make it better; empty: nothing known
         std::vector<std::string> rejected;  // better hooks and why they were passed over
     };
     struct Fact {
@@ -35,7 +35,7 @@ struct DoctorReport {
     uint64_t kernel_bytes_computed = 0;  // the same, by the sizes of the elements
     uint64_t kernel_bytes_large = 0;     // computed for 128 CPUs and 4,000 processes of ten threads
 
-    [[nodiscard]] bool all_work() const;   // every essential measurement, degraded ones included
+    [[nodiscard]] bool all_work() const;  // every essential measurement, degraded ones included
     [[nodiscard]] bool none_works() const;
 };
 

@@ -30,8 +30,8 @@ Result<PidTarget> target_pid(const RootedFs& fs, pid_t pid)
         return Error{ESRCH, "there is no process " + name};
     }
     if (tgid != pid) {
-        return Error{EINVAL, name + " is a thread of process " + std::to_string(tgid) + ": use -p " +
-                                 std::to_string(tgid)};
+        return Error{EINVAL,
+                     name + " is a thread of process " + std::to_string(tgid) + ": use -p " + std::to_string(tgid)};
     }
     UniqueFd pidfd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
     if (!pidfd) {
@@ -71,8 +71,8 @@ Result<TaskFilter> target_cgroup(const RootedFs& fs, const std::string& path)
         }
     }
     if (static_cast<unsigned long>(volume.f_type) == CGROUP_SUPER_MAGIC) {
-        return Error{EINVAL, "cgroup " + path + " belongs to cgroup v1: give the folder below " + *mount +
-                                 " (cgroup v2)"};
+        return Error{EINVAL,
+                     "cgroup " + path + " belongs to cgroup v1: give the folder below " + *mount + " (cgroup v2)"};
     }
     if (static_cast<unsigned long>(volume.f_type) != CGROUP2_SUPER_MAGIC) {
         return Error{EINVAL, path + " is not a cgroup: give a folder below " + *mount};

@@ -16,7 +16,7 @@ enum class EndReason { kDuration, kSignal, kTargetEnded };
 struct LoopConfig {
     std::optional<std::chrono::nanoseconds> duration;
     std::optional<std::chrono::nanoseconds> interval;
-    int target_pidfd = -1;             // ends the loop when it becomes readable
+    int target_pidfd = -1;  // ends the loop when it becomes readable
     // Called with the first signal, and whether a process sent it (not the terminal). True: the loop goes on, because
     // a command has the signal too and will end in its own way; a second signal then ends the loop.
     std::function<bool(int signal, bool from_process)> on_signal;

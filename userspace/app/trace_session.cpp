@@ -34,8 +34,7 @@ Error refused(const RootedFs& fs, const Error& error)
 {
     const Result<Capabilities> capabilities = read_capabilities(fs);
     if (capabilities && !capabilities->missing_for_tracing().empty()) {
-        return Error{EPERM, "loading BPF programs needs " +
-                                join(capabilities->missing_for_tracing(), " and ") +
+        return Error{EPERM, "loading BPF programs needs " + join(capabilities->missing_for_tracing(), " and ") +
                                 ", which this process lacks: run it as root, or give the file the capabilities "
                                 "(setcap cap_bpf,cap_perfmon+ep)"};
     }
@@ -56,7 +55,7 @@ Result<std::unique_ptr<Probe>> TraceSession::load_probe(ProbeKind kind, const Ke
 {
     switch (kind) {
         case ProbeKind::kSched:
-            return load_sched_probe(options_, sizes_, choices_);
+            return load_sched_probe(options_, sizes_, choices_, features);
         case ProbeKind::kBlock:
             return load_block_probe(options_, sizes_, choices_, features, fs_);
         case ProbeKind::kTcp:
@@ -76,8 +75,8 @@ Status TraceSession::load_probes(const std::set<ProbeKind>& kinds, const KernelF
     for (const ProbeKind kind : kinds) {
         Slot slot{kind, nullptr, ""};
         if (!any_hook(choices_, kind)) {
-            const auto choice = std::find_if(choices_.begin(), choices_.end(),
-                                             [kind](const Choice& c) { return c.probe == kind; });
+            const auto choice =
+                std::find_if(choices_.begin(), choices_.end(), [kind](const Choice& c) { return c.probe == kind; });
             slot.why_off = choice->rejected.back();
             first_error = {ENOTSUP, std::string(probe_name(kind)) + ": " + slot.why_off};
         } else if (Result<std::unique_ptr<Probe>> probe = load_probe(kind, features); probe) {
@@ -147,7 +146,10 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     return session;
 }
 
-Status TraceSession::follow(pid_t tgid) { return follow_->add(tgid); }
+Status TraceSession::follow(pid_t tgid)
+{
+    return follow_->add(tgid);
+}
 
 Status TraceSession::attach()
 {
@@ -226,10 +228,9 @@ Result<Snapshot> TraceSession::read()
     if (tcp && options_.filter.kind == SONDE_FILTER_NONE) {
         const ListenQueue now = read_listen_queue(fs_, network_namespaces_);
         const auto grown = [](uint64_t after, uint64_t before) { return after > before ? after - before : 0; };
-        snapshot.counters.push_back({"sonde_tcp_listen_overflows_total", {},
-                                     grown(now.overflows, listen_queue_before_.overflows)});
         snapshot.counters.push_back(
-            {"sonde_tcp_listen_drops_total", {}, grown(now.drops, listen_queue_before_.drops)});
+            {"sonde_tcp_listen_overflows_total", {}, grown(now.overflows, listen_queue_before_.overflows)});
+        snapshot.counters.push_back({"sonde_tcp_listen_drops_total", {}, grown(now.drops, listen_queue_before_.drops)});
     }
     if (follow_ && follow_->lost() != 0) {
         for (ProbeStatus& probe : snapshot.probes) {

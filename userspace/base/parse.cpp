@@ -15,7 +15,13 @@ struct Unit {
 };
 
 constexpr std::array<Unit, 7> kUnits{{
-    {"", 1}, {"s", 1}, {"ms", 1e-3}, {"us", 1e-6}, {"m", 60}, {"min", 60}, {"h", 3600},
+    {"", 1},
+    {"s", 1},
+    {"ms", 1e-3},
+    {"us", 1e-6},
+    {"m", 60},
+    {"min", 60},
+    {"h", 3600},
 }};
 constexpr double kMaxSeconds = 31 * 86400.0;
 
@@ -33,8 +39,8 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text)
     for (const Unit& known : kUnits) {
         if (unit == known.name) {
             const double seconds = number * known.seconds;
-            if (seconds <= 0 || seconds > kMaxSeconds) {
-                return Error{ERANGE, "'" + std::string(text) + "' is out of range: more than 0, up to 31 days"};
+            if (seconds < 1e-9 || seconds > kMaxSeconds) {
+                return Error{ERANGE, "'" + std::string(text) + "' is out of range: from 1 ns (0.001us) to 31 days"};
             }
             return std::chrono::nanoseconds(std::llround(seconds * 1e9));
         }

@@ -10,7 +10,7 @@
 
 namespace sonde {
 
-// "10", "10s", "500ms", "2m", "1h", "1.5s": a plain number is seconds. More than 0, at most 31 days.
+// "10", "10s", "500ms", "2m", "1h", "1.5s": a plain number is seconds. From 1 ns to 31 days.
 [[nodiscard]] Result<std::chrono::nanoseconds> parse_duration(std::string_view text);
 
 }  // namespace sonde

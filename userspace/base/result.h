@@ -33,8 +33,8 @@ struct Error {
 template <class T>
 class [[nodiscard]] Result {
   public:
-    Result(T value) : value_(std::move(value)) {}       // NOLINT(google-explicit-constructor): return value;
-    Result(Error error) : error_(std::move(error)) {}   // NOLINT(google-explicit-constructor): return error;
+    Result(T value) : value_(std::move(value)) {}      // NOLINT(google-explicit-constructor): return value;
+    Result(Error error) : error_(std::move(error)) {}  // NOLINT(google-explicit-constructor): return error;
 
     explicit operator bool() const { return value_.has_value(); }
 
@@ -55,6 +55,9 @@ class [[nodiscard]] Result {
 struct Done {};
 // Success or an Error, where there is no value to return.
 using Status = Result<Done>;
-inline Status ok() { return Status(Done{}); }
+inline Status ok()
+{
+    return Status(Done{});
+}
 
 }  // namespace sonde

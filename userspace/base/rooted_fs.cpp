@@ -20,7 +20,10 @@ RootedFs::RootedFs(std::string root) : root_(std::move(root))
     }
 }
 
-std::string RootedFs::resolve(std::string_view path) const { return root_ + std::string(path); }
+std::string RootedFs::resolve(std::string_view path) const
+{
+    return root_ + std::string(path);
+}
 
 Result<std::string> RootedFs::read(std::string_view path) const
 {
@@ -98,6 +101,9 @@ Result<std::string> RootedFs::read_link(std::string_view path) const
     return std::string(buffer.data(), static_cast<size_t>(n));
 }
 
-bool RootedFs::exists(std::string_view path) const { return ::access(resolve(path).c_str(), F_OK) == 0; }
+bool RootedFs::exists(std::string_view path) const
+{
+    return ::access(resolve(path).c_str(), F_OK) == 0;
+}
 
 }  // namespace sonde

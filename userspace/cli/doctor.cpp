@@ -82,8 +82,8 @@ std::string to_text(const DoctorReport& report, const Paint& paint)
     text += "\n" + paint(kBold, "KERNEL MEMORY OF ALL MAPS") + "\n";
     text += pad("here", 30) +
             (report.kernel_bytes == 0 ? "nothing could be loaded"
-                                      : format_bytes(report.kernel_bytes) + " (computed: " +
-                                            format_bytes(report.kernel_bytes_computed) + ")") +
+                                      : format_bytes(report.kernel_bytes) +
+                                            " (computed: " + format_bytes(report.kernel_bytes_computed) + ")") +
             "\n";
     text += pad("128 CPUs, 4,000 processes", 30) + format_bytes(report.kernel_bytes_large) + " (computed)\n";
     text += pad("state of threads in", 30) + report.task_store + "\n\n";
@@ -136,12 +136,11 @@ int run_doctor(const std::vector<std::string>& arguments)
     bool verbose = false;
     CLI::App app;
     app.name("sonde doctor");
-    app.description("Shows, for this kernel and these privileges, each measurement, the hook that was chosen and its\n"
-                    "cost, or why it is missing and what would bring it. Loads every program; attaches none.");
+    app.description(
+        "Shows, for this kernel and these privileges, each measurement, the hook that was chosen and its\n"
+        "cost, or why it is missing and what would bring it. Loads every program; attaches none.");
     app.footer("Exit status: 0 all measurements work, 1 some do not, 3 none does.");
-    app.add_option("-o,--output", output, "text or json")
-        ->type_name("FORMAT")
-        ->check(CLI::IsMember({"text", "json"}));
+    app.add_option("-o,--output", output, "text or json")->type_name("FORMAT")->check(CLI::IsMember({"text", "json"}));
     app.add_option("--color", color, "auto, always or never")
         ->type_name("WHEN")
         ->check(CLI::IsMember({"auto", "always", "never"}));
@@ -159,9 +158,8 @@ int run_doctor(const std::vector<std::string>& arguments)
     if (!examined) {
         return report(kName, examined.error());
     }
-    const Status written =
-        write_output(output == "json" ? to_json(*examined)
-                                      : to_text(*examined, Paint(use_color(color, STDOUT_FILENO))));
+    const Status written = write_output(output == "json" ? to_json(*examined)
+                                                         : to_text(*examined, Paint(use_color(color, STDOUT_FILENO))));
     if (!written) {
         return report(kName, written.error());
     }

@@ -67,10 +67,10 @@ void add_options(CLI::App& app, TraceOptions& options)
     app.add_option("--interval", options.interval, "Print what came in each interval, not only at the end")
         ->type_name("TIME");
     auto* pid = app.add_option("-p,--pid", options.pid, "Only this process; ends when it ends")->type_name("PID");
-    auto* comm = app.add_option("--comm", options.comm, "Only processes with this name (up to 15 bytes)")
-                     ->type_name("NAME");
-    auto* cgroup = app.add_option("--cgroup", options.cgroup, "Only this cgroup v2 and those below it")
-                       ->type_name("PATH");
+    auto* comm =
+        app.add_option("--comm", options.comm, "Only processes with this name (up to 15 bytes)")->type_name("NAME");
+    auto* cgroup =
+        app.add_option("--cgroup", options.cgroup, "Only this cgroup v2 and those below it")->type_name("PATH");
     pid->excludes(comm)->excludes(cgroup);
     comm->excludes(cgroup);
     app.add_option("--probes", options.probes, "Which probes: sched,block,tcp (default: all)")
@@ -117,8 +117,7 @@ class Progress {
   public:
     Progress(std::string subject, std::optional<std::chrono::nanoseconds> duration)
         : subject_(std::move(subject)), duration_(duration), terminal_(isatty(STDERR_FILENO) == 1)
-    {
-    }
+    {}
     void begin() const
     {
         if (terminal_) {
@@ -193,8 +192,7 @@ Result<Target> choose_target(const TraceOptions& options)
 }
 
 // From attach to the last output. Returns why it ended.
-Result<EndReason> trace(TraceSession& session, const TraceOptions& options, LoopConfig loop,
-                        const Progress& progress)
+Result<EndReason> trace(TraceSession& session, const TraceOptions& options, LoopConfig loop, const Progress& progress)
 {
     std::optional<Snapshot> before;
     const auto print_interval = [&]() -> Status {
@@ -312,8 +310,8 @@ int run_trace(const std::vector<std::string>& arguments)
         return report_usage(kName, "--comm '' names no process");
     }
     LoopConfig loop;
-    for (const auto& [text, into] : {std::pair(&options.duration, &loop.duration),
-                                     std::pair(&options.interval, &loop.interval)}) {
+    for (const auto& [text, into] :
+         {std::pair(&options.duration, &loop.duration), std::pair(&options.interval, &loop.interval)}) {
         if (text->empty()) {
             continue;
         }

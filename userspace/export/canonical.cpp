@@ -10,7 +10,8 @@ namespace {
 
 using Key = std::pair<std::string, Labels>;
 
-Key valid_key(const std::string& name, const Labels& labels) {
+Key valid_key(const std::string& name, const Labels& labels)
+{
     Key key{to_valid_utf8(name), {}};
     for (const auto& [label, value] : labels) {
         key.second[to_valid_utf8(label)] = to_valid_utf8(value);
@@ -18,7 +19,8 @@ Key valid_key(const std::string& name, const Labels& labels) {
     return key;
 }
 
-ProbeStatus valid_probe(const ProbeStatus& probe) {
+ProbeStatus valid_probe(const ProbeStatus& probe)
+{
     ProbeStatus valid = probe;
     valid.measurement = to_valid_utf8(probe.measurement);
     valid.hook = to_valid_utf8(probe.hook);
@@ -32,7 +34,8 @@ ProbeStatus valid_probe(const ProbeStatus& probe) {
 
 }  // namespace
 
-Snapshot canonical(const Snapshot& snapshot) {
+Snapshot canonical(const Snapshot& snapshot)
+{
     Snapshot out;
     out.start_unix = snapshot.start_unix;
     out.duration_s = snapshot.duration_s;

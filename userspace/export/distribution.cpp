@@ -20,26 +20,31 @@ constexpr int kMinLabelWidth = 4;
 constexpr std::array<std::string_view, 9> kBlocks{" ", "▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
 constexpr std::array<std::string_view, 10> kAscii{" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"};
 
-std::span<const std::string_view> ramp(bool utf8) {
+std::span<const std::string_view> ramp(bool utf8)
+{
     return utf8 ? std::span<const std::string_view>(kBlocks) : std::span<const std::string_view>(kAscii);
 }
 
-int octave_at_or_below(int index) {
+int octave_at_or_below(int index)
+{
     return static_cast<int>(std::floor(static_cast<double>(index) / kOctave)) * kOctave;
 }
 
-int divide_up(int a, int b) {
+int divide_up(int a, int b)
+{
     return (a + b - 1) / b;
 }
 
 // An end of the axis, as short as can be: "3.81us".
-std::string axis_end(int index) {
+std::string axis_end(int index)
+{
     std::string text = format_seconds(Histogram::upper_bound(index));
     std::erase(text, ' ');
     return text;
 }
 
-std::string quantile_text(const Histogram& h, double q) {
+std::string quantile_text(const Histogram& h, double q)
+{
     return format_seconds(h.quantile(q).value_or(0));
 }
 
@@ -65,7 +70,8 @@ struct Column {
     bool is_label = false;
 };
 
-Column make_column(std::vector<std::string> cells, bool is_label) {
+Column make_column(std::vector<std::string> cells, bool is_label)
+{
     Column column{std::move(cells), 0, is_label};
     for (const std::string& cell : column.cells) {
         column.width = std::max(column.width, static_cast<int>(display_width(cell)));
@@ -73,8 +79,8 @@ Column make_column(std::vector<std::string> cells, bool is_label) {
     return column;
 }
 
-std::vector<Column> make_columns(const std::vector<std::string>& label_titles,
-                                 const std::vector<DistributionRow>& rows) {
+std::vector<Column> make_columns(const std::vector<std::string>& label_titles, const std::vector<DistributionRow>& rows)
+{
     std::vector<Column> columns;
     for (size_t i = 0; i < label_titles.size(); ++i) {
         std::vector<std::string> cells{label_titles[i]};
@@ -93,7 +99,8 @@ std::vector<Column> make_columns(const std::vector<std::string>& label_titles,
     return columns;
 }
 
-int total_width(const std::vector<Column>& columns) {
+int total_width(const std::vector<Column>& columns)
+{
     int width = 0;
     for (const Column& column : columns) {
         width += kGap + column.width;
@@ -101,7 +108,8 @@ int total_width(const std::vector<Column>& columns) {
     return width;
 }
 
-std::optional<Axis> common_axis(const std::vector<DistributionRow>& rows, int columns, bool utf8) {
+std::optional<Axis> common_axis(const std::vector<DistributionRow>& rows, int columns, bool utf8)
+{
     std::optional<int> lowest;
     std::optional<int> highest;
     for (const DistributionRow& row : rows) {
@@ -118,7 +126,8 @@ std::optional<Axis> common_axis(const std::vector<DistributionRow>& rows, int co
 }
 
 // The columns without p99.9 (dropped = 1), and without p90 either (dropped = 2).
-std::vector<Column> without_quantiles(std::vector<Column> columns, size_t labels, size_t dropped) {
+std::vector<Column> without_quantiles(std::vector<Column> columns, size_t labels, size_t dropped)
+{
     for (const size_t quantity : std::span<const size_t>(kDropOrder).first(dropped)) {
         columns.erase(columns.begin() + static_cast<ptrdiff_t>(labels + quantity));
     }
@@ -126,7 +135,8 @@ std::vector<Column> without_quantiles(std::vector<Column> columns, size_t labels
 }
 
 // Cuts the widest label column by one column at a time until the table fits.
-void shrink_labels(std::vector<Column>& columns, int width, bool utf8) {
+void shrink_labels(std::vector<Column>& columns, int width, bool utf8)
+{
     while (total_width(columns) > width) {
         Column* widest = nullptr;
         for (Column& column : columns) {
@@ -145,23 +155,23 @@ void shrink_labels(std::vector<Column>& columns, int width, bool utf8) {
     }
 }
 
-std::string padded(const std::string& text, const Column& column) {
+std::string padded(const std::string& text, const Column& column)
+{
     const std::string space(static_cast<size_t>(column.width) - display_width(text), ' ');
     return std::string(kGap, ' ') + (column.is_label ? text + space : space + text);
 }
 
 }  // namespace
 
-std::optional<Axis> Axis::fit(int lowest, int highest, int columns, bool utf8) {
+std::optional<Axis> Axis::fit(int lowest, int highest, int columns, bool utf8)
+{
     if (columns < 1) {
         return std::nullopt;
     }
     const int start = octave_at_or_below(lowest - 1);
     const int range = octave_at_or_below(highest + kOctave - 1) - start;
     const auto axis_of = [&](int per_cell) { return Axis{start, per_cell, divide_up(range, per_cell)}; };
-    const auto too_narrow = [&](const Axis& a) {
-        return static_cast<int>(display_width(a.header(utf8))) > a.cells;
-    };
+    const auto too_narrow = [&](const Axis& a) { return static_cast<int>(display_width(a.header(utf8))) > a.cells; };
     Axis axis = axis_of(kOctave);
     while (too_narrow(axis) && axis.buckets_per_cell > 1) {
         axis = axis_of(axis.buckets_per_cell / 2);
@@ -175,7 +185,8 @@ std::optional<Axis> Axis::fit(int lowest, int highest, int columns, bool utf8) {
     return axis.cells <= columns ? std::optional<Axis>(axis) : std::nullopt;
 }
 
-std::string Axis::header(bool utf8) const {
+std::string Axis::header(bool utf8) const
+{
     const std::string left = axis_end(first);
     const std::string right = axis_end(first + cells * buckets_per_cell);
     std::string line;
@@ -185,7 +196,8 @@ std::string Axis::header(bool utf8) const {
     return left + line + right;
 }
 
-std::string Axis::draw(const Histogram& histogram, bool utf8) const {
+std::string Axis::draw(const Histogram& histogram, bool utf8) const
+{
     std::vector<uint64_t> counts(static_cast<size_t>(cells));
     for (const auto& [index, n] : histogram.buckets) {
         counts[static_cast<size_t>((index - 1 - first) / buckets_per_cell)] += n;
@@ -202,7 +214,8 @@ std::string Axis::draw(const Histogram& histogram, bool utf8) const {
 }
 
 std::vector<std::string> distribution_table(const std::vector<std::string>& label_titles,
-                                            const std::vector<DistributionRow>& rows, int width, bool utf8) {
+                                            const std::vector<DistributionRow>& rows, int width, bool utf8)
+{
     const std::vector<Column> all = make_columns(label_titles, rows);
     std::vector<Column> columns;
     std::optional<Axis> axis;
@@ -227,8 +240,8 @@ std::vector<std::string> distribution_table(const std::vector<std::string>& labe
             text += padded(column.cells[line], column);
         }
         if (axis) {
-            text += std::string(kGap, ' ') +
-                    (line == 0 ? axis->header(utf8) : axis->draw(*rows[line - 1].histogram, utf8));
+            text +=
+                std::string(kGap, ' ') + (line == 0 ? axis->header(utf8) : axis->draw(*rows[line - 1].histogram, utf8));
         }
         text.erase(text.find_last_not_of(' ') + 1);
         lines.push_back(std::move(text));

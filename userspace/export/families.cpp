@@ -42,10 +42,11 @@ constexpr std::array<Family, 7> kHistograms{{
      {"port", "peer"},
      "no TCP connection was opened"},
     {"sonde_tcp_accept_latency_seconds",
-     "Time that an established TCP connection waits until the process accepts it, by local port.",
+     "Time that an established TCP connection waits until the process accepts it, by local port and class of "
+     "peer.",
      "TCP accept",
      "TCP accept latency",
-     {"port"},
+     {"port", "peer"},
      "no TCP connection was accepted"},
 }};
 
@@ -88,12 +89,7 @@ constexpr std::array<Family, 11> kCounters{{
      {},
      ""},
     {kEvents, "Events that became part of a number, by measurement.", "Events", "", {}, ""},
-    {kEventsDiscarded,
-     "Events seen but not measurable, by measurement and reason.",
-     "Events discarded",
-     "",
-     {},
-     ""},
+    {kEventsDiscarded, "Events seen but not measurable, by measurement and reason.", "Events discarded", "", {}, ""},
     {kProbeRuns,
      "Runs of the BPF programs of a measurement; absent while the kernel keeps no statistics.",
      "Probe runs",
@@ -110,15 +106,18 @@ constexpr std::array<Family, 11> kCounters{{
 
 }  // namespace
 
-std::span<const Family> histogram_families() {
+std::span<const Family> histogram_families()
+{
     return kHistograms;
 }
 
-std::span<const Family> counter_families() {
+std::span<const Family> counter_families()
+{
     return kCounters;
 }
 
-const Family* find_family(std::string_view name) {
+const Family* find_family(std::string_view name)
+{
     for (const std::span<const Family> table : {histogram_families(), counter_families()}) {
         for (const Family& family : table) {
             if (family.name == name) {

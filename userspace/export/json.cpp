@@ -17,11 +17,13 @@ using Json = nlohmann::ordered_json;
 constexpr std::array<std::pair<const char*, double>, 4> kQuantiles{
     {{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}, {"0.999", 0.999}}};
 
-double seconds(uint64_t ns) {
+double seconds(uint64_t ns)
+{
     return static_cast<double>(ns) / 1e9;
 }
 
-const char* status_name(ProbeState state) {
+const char* status_name(ProbeState state)
+{
     switch (state) {
         case ProbeState::kOk:
             return "ok";
@@ -35,7 +37,8 @@ const char* status_name(ProbeState state) {
 
 // An empty map must become {} and not null.
 template <class Map>
-Json object(const Map& map) {
+Json object(const Map& map)
+{
     Json out = Json::object();
     for (const auto& [key, value] : map) {
         out[key] = value;
@@ -43,7 +46,8 @@ Json object(const Map& map) {
     return out;
 }
 
-Json probe_json(const ProbeStatus& probe) {
+Json probe_json(const ProbeStatus& probe)
+{
     return Json{{"measurement", probe.measurement},
                 {"hook", probe.hook},
                 {"status", status_name(probe.state)},
@@ -54,7 +58,8 @@ Json probe_json(const ProbeStatus& probe) {
                 {"run_time_ns", probe.run_time_ns}};
 }
 
-Json histogram_json(const HistogramSeries& series) {
+Json histogram_json(const HistogramSeries& series)
+{
     const Histogram& h = series.histogram;
     Json quantiles = Json::object();
     for (const auto& [name, q] : kQuantiles) {
@@ -82,7 +87,8 @@ Json histogram_json(const HistogramSeries& series) {
 
 }  // namespace
 
-std::string to_json(const Snapshot& snapshot) {
+std::string to_json(const Snapshot& snapshot)
+{
     const Snapshot s = canonical(snapshot);
     Json probes = Json::array();
     for (const ProbeStatus& probe : s.probes) {
@@ -94,8 +100,7 @@ std::string to_json(const Snapshot& snapshot) {
     }
     Json counters = Json::array();
     for (const CounterSeries& series : s.counters) {
-        counters.push_back(
-            {{"name", series.name}, {"labels", object(series.labels)}, {"value", series.value}});
+        counters.push_back({{"name", series.name}, {"labels", object(series.labels)}, {"value", series.value}});
     }
     const Json document{{"schema", "sonde.trace/1"},
                         {"host", s.host},

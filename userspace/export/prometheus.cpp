@@ -18,20 +18,23 @@ constexpr int kBucketsPerOctave = 1 << Histogram::kSchema;
 constexpr uint64_t kNsPerSecond = 1000000000;
 
 // Shortest text that reads back as the same number.
-std::string number(double value) {
+std::string number(double value)
+{
     std::array<char, 32> text;
     const auto [end, error] = std::to_chars(text.data(), text.data() + text.size(), value);
     return error == std::errc() ? std::string(text.data(), end) : std::string("NaN");
 }
 
 // Exact decimal seconds: 1500000000 -> "1.5".
-std::string exact_seconds(uint64_t ns) {
+std::string exact_seconds(uint64_t ns)
+{
     std::string fraction = std::to_string(kNsPerSecond + ns % kNsPerSecond).substr(1);
     fraction.erase(fraction.find_last_not_of('0') + 1);
     return std::to_string(ns / kNsPerSecond) + (fraction.empty() ? "" : "." + fraction);
 }
 
-std::string escaped(std::string_view value) {
+std::string escaped(std::string_view value)
+{
     std::string out;
     for (const char c : value) {
         if (c == '\n') {
@@ -46,7 +49,8 @@ std::string escaped(std::string_view value) {
     return out;
 }
 
-std::string label_text(const Labels& labels) {
+std::string label_text(const Labels& labels)
+{
     std::string out;
     for (const auto& [name, value] : labels) {
         out += (out.empty() ? "" : ",") + name + "=\"" + escaped(value) + "\"";
@@ -57,7 +61,8 @@ std::string label_text(const Labels& labels) {
 class Exposition {
   public:
     // HELP and TYPE, if the family is not the one of the call before.
-    void family(const std::string& name, std::string_view type) {
+    void family(const std::string& name, std::string_view type)
+    {
         if (name == family_) {
             return;
         }
@@ -70,7 +75,8 @@ class Exposition {
         out_ += "\n";
     }
 
-    void sample(const std::string& name, const std::string& labels, const std::string& value) {
+    void sample(const std::string& name, const std::string& labels, const std::string& value)
+    {
         out_ += name;
         if (!labels.empty()) {
             out_ += "{" + labels + "}";
@@ -78,7 +84,8 @@ class Exposition {
         out_ += " " + value + "\n";
     }
 
-    void histogram(const HistogramSeries& series) {
+    void histogram(const HistogramSeries& series)
+    {
         family(series.name, "histogram");
         const std::string labels = label_text(series.labels);
         const std::string le = labels + (labels.empty() ? "le=\"" : ",le=\"");
@@ -104,13 +111,13 @@ class Exposition {
 };
 
 // What the list of probes says, as counters.
-void add_probe_counters(const std::vector<ProbeStatus>& probes, std::vector<CounterSeries>& counters) {
+void add_probe_counters(const std::vector<ProbeStatus>& probes, std::vector<CounterSeries>& counters)
+{
     for (const ProbeStatus& probe : probes) {
         const Labels by_probe{{"probe", probe.measurement}};
         counters.push_back({std::string(kEvents), {{"measurement", probe.measurement}}, probe.events});
         for (const auto& [reason, n] : probe.discarded) {
-            counters.push_back(
-                {std::string(kEventsDiscarded), {{"probe", probe.measurement}, {"reason", reason}}, n});
+            counters.push_back({std::string(kEventsDiscarded), {{"probe", probe.measurement}, {"reason", reason}}, n});
         }
         if (probe.run_count != 0) {
             counters.push_back({std::string(kProbeRuns), by_probe, probe.run_count});
@@ -121,7 +128,8 @@ void add_probe_counters(const std::vector<ProbeStatus>& probes, std::vector<Coun
 
 }  // namespace
 
-std::string to_prometheus(const Snapshot& snapshot) {
+std::string to_prometheus(const Snapshot& snapshot)
+{
     Snapshot all = snapshot;
     add_probe_counters(snapshot.probes, all.counters);
     all = canonical(all);

@@ -22,13 +22,15 @@ namespace {
 
 using SeriesList = std::vector<const HistogramSeries*>;
 
-std::string percent(double share, int decimals) {
+std::string percent(double share, int decimals)
+{
     std::array<char, 32> text;
     std::snprintf(text.data(), text.size(), "%.*f%%", decimals, share * 100);
     return text.data();
 }
 
-const ProbeStatus* find_probe(const Snapshot& s, std::string_view measurement) {
+const ProbeStatus* find_probe(const Snapshot& s, std::string_view measurement)
+{
     for (const ProbeStatus& probe : s.probes) {
         if (probe.measurement == measurement) {
             return &probe;
@@ -37,17 +39,19 @@ const ProbeStatus* find_probe(const Snapshot& s, std::string_view measurement) {
     return nullptr;
 }
 
-const std::string& label_value(const HistogramSeries& series, std::string_view label) {
+const std::string& label_value(const HistogramSeries& series, std::string_view label)
+{
     static const std::string kNone;
     const auto found = series.labels.find(std::string(label));
     return found == series.labels.end() ? kNone : found->second;
 }
 
-void write_header(TextPage& page, const Snapshot& s) {
+void write_header(TextPage& page, const Snapshot& s)
+{
     const std::string start = format_rfc3339(s.start_unix);
     page.paragraph(Paint::kBold, 0,
-                   "sonde trace: host " + s.host + ", kernel " + s.kernel + ", from " + start.substr(0, 10) +
-                       " " + start.substr(11, 8) + " UTC, " + format_seconds(s.duration_s) + " measured");
+                   "sonde trace: host " + s.host + ", kernel " + s.kernel + ", from " + start.substr(0, 10) + " " +
+                       start.substr(11, 8) + " UTC, " + format_seconds(s.duration_s) + " measured");
     uint64_t clamped = 0;
     bool any = false;
     for (const HistogramSeries& series : s.histograms) {
@@ -55,8 +59,7 @@ void write_header(TextPage& page, const Snapshot& s) {
         any = any || !series.histogram.empty();
     }
     if (any) {
-        page.line(Paint::kDim,
-                  "quantiles are within " + percent(Histogram::kRelativeError, 1) + " (bucket width)");
+        page.line(Paint::kDim, "quantiles are within " + percent(Histogram::kRelativeError, 1) + " (bucket width)");
     }
     if (clamped != 0) {
         const double limit = Histogram::upper_bound(SONDE_HIST_CELLS - 1 - SONDE_HIST_INDEX_OFFSET);
@@ -67,7 +70,8 @@ void write_header(TextPage& page, const Snapshot& s) {
 }
 
 // Where the numbers come from and what they cost.
-void write_origin(TextPage& page, const ProbeStatus& probe, double duration_s) {
+void write_origin(TextPage& page, const ProbeStatus& probe, double duration_s)
+{
     std::string text = probe.hook.empty() ? "" : probe.hook + "; ";
     text += counted(probe.events, "event");
     if (probe.run_count != 0) {
@@ -79,7 +83,8 @@ void write_origin(TextPage& page, const ProbeStatus& probe, double duration_s) {
     page.paragraph(Paint::kDim, 2, text);
 }
 
-void write_discarded(TextPage& page, const ProbeStatus& probe) {
+void write_discarded(TextPage& page, const ProbeStatus& probe)
+{
     uint64_t total = 0;
     std::string reasons;
     for (const auto& [reason, n] : probe.discarded) {
@@ -93,21 +98,24 @@ void write_discarded(TextPage& page, const ProbeStatus& probe) {
     }
 }
 
-bool longer(const HistogramSeries* a, const HistogramSeries* b) {
+bool longer(const HistogramSeries* a, const HistogramSeries* b)
+{
     if (a->histogram.sum_ns != b->histogram.sum_ns) {
         return a->histogram.sum_ns > b->histogram.sum_ns;
     }
     return a->labels < b->labels;
 }
 
-size_t stage_rank(const HistogramSeries& series) {
+size_t stage_rank(const HistogramSeries& series)
+{
     constexpr std::array<std::string_view, 3> kStages{"total", "queue", "device"};
     return static_cast<size_t>(std::find(kStages.begin(), kStages.end(), label_value(series, "stage")) -
                                kStages.begin());
 }
 
 // Series of one device and operation together, in the order of a request's life; groups by their longest.
-void group_block_stages(SeriesList& list) {
+void group_block_stages(SeriesList& list)
+{
     std::map<Labels, const HistogramSeries*> longest;
     const auto group = [](const HistogramSeries* series) {
         Labels labels = series->labels;
@@ -128,7 +136,8 @@ void group_block_stages(SeriesList& list) {
 }
 
 // The columns of the family where its series bear exactly these labels, else none: one column for all.
-std::vector<std::string> label_columns(const Family& family, const SeriesList& list) {
+std::vector<std::string> label_columns(const Family& family, const SeriesList& list)
+{
     std::vector<std::string> columns;
     for (const std::string_view column : family.columns) {
         if (!column.empty()) {
@@ -147,7 +156,8 @@ std::vector<std::string> label_columns(const Family& family, const SeriesList& l
     return columns;
 }
 
-void write_table(TextPage& page, const Family& family, SeriesList list) {
+void write_table(TextPage& page, const Family& family, SeriesList list)
+{
     std::sort(list.begin(), list.end(), longer);
     if (family.name == kBlockLatency) {
         group_block_stages(list);
@@ -177,7 +187,8 @@ void write_table(TextPage& page, const Family& family, SeriesList list) {
     page.more(all - rows.size());
 }
 
-void write_section(TextPage& page, const Snapshot& s, const Family& family) {
+void write_section(TextPage& page, const Snapshot& s, const Family& family)
+{
     SeriesList list;
     for (const HistogramSeries& series : s.histograms) {
         if (series.name == family.name && !series.histogram.empty()) {
@@ -213,7 +224,8 @@ void write_section(TextPage& page, const Snapshot& s, const Family& family) {
     }
 }
 
-void write_unknown_sections(TextPage& page, const Snapshot& s) {
+void write_unknown_sections(TextPage& page, const Snapshot& s)
+{
     std::set<std::string_view> names;
     for (const HistogramSeries& series : s.histograms) {
         if (find_family(series.name) == nullptr) {
@@ -225,7 +237,8 @@ void write_unknown_sections(TextPage& page, const Snapshot& s) {
     }
 }
 
-void write_counter_section(TextPage& page, const Snapshot& s) {
+void write_counter_section(TextPage& page, const Snapshot& s)
+{
     const ProbeStatus* probe = find_probe(s, kCountersMeasurement);
     const bool working = probe != nullptr && probe->state != ProbeState::kOff;
     if (!working && !has_counters(s)) {
@@ -241,7 +254,8 @@ void write_counter_section(TextPage& page, const Snapshot& s) {
 }
 
 // Probes that no section belongs to: what they lost must not go unsaid.
-void write_other_probes(TextPage& page, const Snapshot& s) {
+void write_other_probes(TextPage& page, const Snapshot& s)
+{
     for (const ProbeStatus& probe : s.probes) {
         const auto measured = [&](const Family& family) { return family.measurement == probe.measurement; };
         const bool known =
@@ -255,7 +269,8 @@ void write_other_probes(TextPage& page, const Snapshot& s) {
     }
 }
 
-void write_limits(TextPage& page, const Snapshot& s) {
+void write_limits(TextPage& page, const Snapshot& s)
+{
     bool first = true;
     for (const ProbeStatus& probe : s.probes) {
         if (probe.state == ProbeState::kOk) {
@@ -275,7 +290,8 @@ void write_limits(TextPage& page, const Snapshot& s) {
 
 }  // namespace
 
-std::string to_text(const Snapshot& snapshot, const TextStyle& style) {
+std::string to_text(const Snapshot& snapshot, const TextStyle& style)
+{
     const Snapshot s = canonical(snapshot);
     TextPage page(style);
     write_header(page, s);

@@ -16,20 +16,22 @@ namespace {
 
 using SeriesList = std::vector<const CounterSeries*>;
 
-bool is_block(const std::string& name) {
+bool is_block(const std::string& name)
+{
     return name == kBlockBytes || name == kBlockErrors;
 }
 
 // Place in the table of families; unknown ones come last.
-size_t rank(const std::string& name) {
+size_t rank(const std::string& name)
+{
     const std::span<const Family> table = counter_families();
-    const auto found =
-        std::find_if(table.begin(), table.end(), [&](const Family& f) { return f.name == name; });
+    const auto found = std::find_if(table.begin(), table.end(), [&](const Family& f) { return f.name == name; });
     return static_cast<size_t>(found - table.begin());
 }
 
 // Families in the order of the table, then the unknown ones by name; in each the largest values first.
-std::vector<SeriesList> by_family(const Snapshot& s) {
+std::vector<SeriesList> by_family(const Snapshot& s)
+{
     std::map<std::pair<size_t, std::string>, SeriesList> sorted;
     for (const CounterSeries& series : s.counters) {
         if (!is_block(series.name) && series.value != 0) {
@@ -45,11 +47,13 @@ std::vector<SeriesList> by_family(const Snapshot& s) {
     return families;
 }
 
-std::string value_text(const CounterSeries& series) {
+std::string value_text(const CounterSeries& series)
+{
     return series.name.ends_with("_bytes_total") ? format_bytes(series.value) : format_count(series.value);
 }
 
-std::string pad(std::string text, size_t width) {
+std::string pad(std::string text, size_t width)
+{
     const size_t used = display_width(text);
     return text.append(used < width ? width - used : 0, ' ');
 }
@@ -60,14 +64,14 @@ struct CounterRow {
     std::string value;
 };
 
-std::vector<CounterRow> make_rows(const TextPage& page, const SeriesList& list) {
+std::vector<CounterRow> make_rows(const TextPage& page, const SeriesList& list)
+{
     std::vector<CounterRow> rows;
     for (const CounterSeries* series : list) {
         const Family* family = find_family(series->name);
         const std::string title = family == nullptr ? series->name : std::string(family->title);
         rows.push_back({page.cut(page.visible(title), static_cast<size_t>(page.width()) / 2),
-                        series->labels.empty() ? "" : joined_labels(page, series->labels),
-                        value_text(*series)});
+                        series->labels.empty() ? "" : joined_labels(page, series->labels), value_text(*series)});
     }
     return rows;
 }
@@ -79,7 +83,8 @@ struct Widths {
     size_t value = 0;
 };
 
-Widths measure(const TextPage& page, const std::vector<CounterRow>& rows) {
+Widths measure(const TextPage& page, const std::vector<CounterRow>& rows)
+{
     Widths widths;
     for (const CounterRow& row : rows) {
         widths.title = std::max(widths.title, display_width(row.title));
@@ -87,12 +92,12 @@ Widths measure(const TextPage& page, const std::vector<CounterRow>& rows) {
         widths.value = std::max(widths.value, row.value.size());
     }
     constexpr size_t kGaps = 6;
-    widths.labels =
-        std::min(widths.labels, static_cast<size_t>(page.width()) - widths.title - widths.value - kGaps);
+    widths.labels = std::min(widths.labels, static_cast<size_t>(page.width()) - widths.title - widths.value - kGaps);
     return widths;
 }
 
-void write_row(TextPage& page, const CounterRow& row, const Widths& widths) {
+void write_row(TextPage& page, const CounterRow& row, const Widths& widths)
+{
     std::string line = "  " + pad(row.title, widths.title) + "  ";
     if (widths.labels > 0) {
         line += pad(page.cut(row.labels, widths.labels), widths.labels) + "  ";
@@ -102,7 +107,8 @@ void write_row(TextPage& page, const CounterRow& row, const Widths& widths) {
 
 }  // namespace
 
-std::string joined_labels(const TextPage& page, const Labels& labels) {
+std::string joined_labels(const TextPage& page, const Labels& labels)
+{
     std::string text;
     for (const auto& [name, value] : labels) {
         text += (text.empty() ? "" : ", ") + page.visible(name) + "=" + page.label(value);
@@ -110,11 +116,13 @@ std::string joined_labels(const TextPage& page, const Labels& labels) {
     return text.empty() ? "-" : text;
 }
 
-bool has_counters(const Snapshot& s) {
+bool has_counters(const Snapshot& s)
+{
     return !by_family(s).empty();
 }
 
-void write_counters(TextPage& page, const Snapshot& s) {
+void write_counters(TextPage& page, const Snapshot& s)
+{
     const std::vector<SeriesList> families = by_family(s);
     if (families.empty()) {
         page.line(Paint::kPlain, "  " + std::string(kNoCounters));
@@ -136,7 +144,8 @@ void write_counters(TextPage& page, const Snapshot& s) {
     }
 }
 
-void write_block_traffic(TextPage& page, const Snapshot& s) {
+void write_block_traffic(TextPage& page, const Snapshot& s)
+{
     struct Traffic {
         uint64_t bytes = 0;
         uint64_t errors = 0;

@@ -13,7 +13,8 @@ constexpr int kUnknownWidth = 100;
 constexpr int kMinWidth = 80;
 constexpr size_t kMaxLabelWidth = 24;
 
-std::string_view escape_sequence(Paint paint) {
+std::string_view escape_sequence(Paint paint)
+{
     switch (paint) {
         case Paint::kBold:
             return "\x1b[1m";
@@ -31,7 +32,8 @@ std::string_view escape_sequence(Paint paint) {
 
 // Takes the first line, at most `columns` wide, off the text: cut at the last space that fits, or within a
 // word that is longer than a line.
-std::string take_line(std::string& text, size_t columns) {
+std::string take_line(std::string& text, size_t columns)
+{
     if (display_width(text) <= columns) {
         return std::exchange(text, "");
     }
@@ -48,33 +50,40 @@ std::string take_line(std::string& text, size_t columns) {
 }  // namespace
 
 TextPage::TextPage(const TextStyle& style)
-    : style_(style), width_(style.width == 0 ? kUnknownWidth : std::max(style.width, kMinWidth)) {}
+    : style_(style), width_(style.width == 0 ? kUnknownWidth : std::max(style.width, kMinWidth))
+{}
 
-size_t TextPage::shown(size_t rows) const {
+size_t TextPage::shown(size_t rows) const
+{
     const int most = style_.max_rows_per_measurement;
     return most <= 0 ? rows : std::min(rows, static_cast<size_t>(most));
 }
 
-std::string TextPage::visible(std::string_view bytes) const {
+std::string TextPage::visible(std::string_view bytes) const
+{
     return style_.utf8 ? printable(bytes) : printable_ascii(bytes);
 }
 
-std::string TextPage::cut(std::string_view text, size_t columns) const {
+std::string TextPage::cut(std::string_view text, size_t columns) const
+{
     return truncate(text, columns, style_.utf8 ? "…" : "~");
 }
 
-std::string TextPage::label(std::string_view bytes) const {
+std::string TextPage::label(std::string_view bytes) const
+{
     return bytes.empty() ? "-" : cut(visible(bytes), kMaxLabelWidth);
 }
 
-void TextPage::line(Paint paint, std::string_view text) {
+void TextPage::line(Paint paint, std::string_view text)
+{
     const std::string_view color = style_.color ? escape_sequence(paint) : "";
     out_ += color;
     out_ += visible(text);
     out_ += color.empty() ? "\n" : "\x1b[0m\n";
 }
 
-void TextPage::paragraph(Paint paint, size_t indent, std::string_view text) {
+void TextPage::paragraph(Paint paint, size_t indent, std::string_view text)
+{
     std::string rest = visible(text);
     size_t margin = indent;
     do {
@@ -83,7 +92,8 @@ void TextPage::paragraph(Paint paint, size_t indent, std::string_view text) {
     } while (!rest.empty());
 }
 
-void TextPage::more(size_t hidden) {
+void TextPage::more(size_t hidden)
+{
     if (hidden != 0) {
         line(Paint::kDim, "  ... and " + std::to_string(hidden) + " more (--all shows them)");
     }

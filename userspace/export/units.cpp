@@ -13,7 +13,8 @@ namespace sonde {
 namespace {
 
 template <class... Args>
-std::string print(const char* format, Args... args) {
+std::string print(const char* format, Args... args)
+{
     std::array<char, 64> text;
     std::snprintf(text.data(), text.size(), format, args...);
     return text.data();
@@ -27,13 +28,15 @@ struct Rounded {
 };
 
 // REQUIRES: value > 0 and finite.
-Rounded round_to_three_digits(double value) {
+Rounded round_to_three_digits(double value)
+{
     const std::string text = print("%.2e", value);  // d.dde[+-]xx
     return {text.substr(0, 1) + text.substr(2, 2), std::atoi(text.c_str() + 5)};
 }
 
 // The rounded number in units of 10^unit_exponent. REQUIRES: 0 <= exponent - unit_exponent <= 2.
-std::string in_unit(const Rounded& number, int unit_exponent) {
+std::string in_unit(const Rounded& number, int unit_exponent)
+{
     std::string text = number.digits;
     const int whole_digits = number.exponent - unit_exponent + 1;
     if (whole_digits < 3) {
@@ -42,7 +45,8 @@ std::string in_unit(const Rounded& number, int unit_exponent) {
     return text;
 }
 
-std::string minutes_and_more(double seconds) {
+std::string minutes_and_more(double seconds)
+{
     constexpr uint64_t kMinute = 60;
     constexpr uint64_t kHour = 60 * kMinute;
     constexpr uint64_t kDay = 24 * kHour;
@@ -60,7 +64,8 @@ std::string minutes_and_more(double seconds) {
 }
 
 // REQUIRES: value >= 1000.
-std::string in_powers_of_thousand(uint64_t value) {
+std::string in_powers_of_thousand(uint64_t value)
+{
     constexpr std::string_view kPrefixes = "kMGTPE";
     const Rounded number = round_to_three_digits(static_cast<double>(value));
     const int power = number.exponent / 3;
@@ -69,7 +74,8 @@ std::string in_powers_of_thousand(uint64_t value) {
 
 }  // namespace
 
-std::string format_seconds(double seconds) {
+std::string format_seconds(double seconds)
+{
     if (seconds == 0) {
         return "0";
     }
@@ -95,7 +101,8 @@ std::string format_seconds(double seconds) {
     return in_unit(number, 0) + " s";
 }
 
-std::string format_count(uint64_t count) {
+std::string format_count(uint64_t count)
+{
     if (count >= 1000000) {
         return in_powers_of_thousand(count);
     }
@@ -106,15 +113,18 @@ std::string format_count(uint64_t count) {
     return text;
 }
 
-std::string counted(uint64_t count, const char* noun) {
+std::string counted(uint64_t count, const char* noun)
+{
     return format_count(count) + " " + noun + (count == 1 ? "" : "s");
 }
 
-std::string format_bytes(uint64_t bytes) {
+std::string format_bytes(uint64_t bytes)
+{
     return bytes < 1000 ? std::to_string(bytes) + " B" : in_powers_of_thousand(bytes) + "B";
 }
 
-std::string format_rfc3339(double unix_seconds) {
+std::string format_rfc3339(double unix_seconds)
+{
     using namespace std::chrono;
     constexpr double kLast = 253402300799.999;  // 9999-12-31T23:59:59.999Z
     const double limited = unix_seconds >= 0 ? std::min(unix_seconds, kLast) : 0;

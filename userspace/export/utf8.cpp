@@ -16,7 +16,8 @@ struct CodePoint {
 };
 
 // The first code point. REQUIRES: text is not empty.
-CodePoint decode(std::string_view text) {
+CodePoint decode(std::string_view text)
+{
     constexpr CodePoint kInvalid{0, 0};
     constexpr std::array<char32_t, 5> kSmallest{0, 0, 0x80, 0x800, 0x10000};  // by length; less is overlong
     const auto lead = static_cast<unsigned char>(text.front());
@@ -42,17 +43,20 @@ CodePoint decode(std::string_view text) {
     return {value, length};
 }
 
-bool is_control(char32_t c) {
+bool is_control(char32_t c)
+{
     return c < 0x20 || (c >= 0x7F && c <= 0x9F);
 }
 
 // Zero-width characters, line separators, bidirectional marks, embeddings, overrides and isolates.
-bool is_invisible_format(char32_t c) {
+bool is_invisible_format(char32_t c)
+{
     return c == 0xAD || c == 0x61C || (c >= 0x200B && c <= 0x200F) || (c >= 0x2028 && c <= 0x202E) ||
            (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF || (c >= 0xE0000 && c <= 0xE007F);
 }
 
-std::string escape(char32_t c) {
+std::string escape(char32_t c)
+{
     std::array<char, 16> text;
     const char* format = c <= 0x9F ? "\\x%02x" : c <= 0xFFFF ? "\\u%04x" : "\\U%08x";
     std::snprintf(text.data(), text.size(), format, static_cast<unsigned>(c));
@@ -61,7 +65,8 @@ std::string escape(char32_t c) {
 
 // Calls each(code point, its bytes) for the whole text; an invalid byte is passed as U+FFFD.
 template <class F>
-void for_each_code_point(std::string_view text, F each) {
+void for_each_code_point(std::string_view text, F each)
+{
     while (!text.empty()) {
         const CodePoint c = decode(text);
         if (c.bytes == 0) {
@@ -76,14 +81,16 @@ void for_each_code_point(std::string_view text, F each) {
 
 }  // namespace
 
-std::string to_valid_utf8(std::string_view bytes) {
+std::string to_valid_utf8(std::string_view bytes)
+{
     std::string out;
     out.reserve(bytes.size());
     for_each_code_point(bytes, [&](char32_t, std::string_view encoded) { out += encoded; });
     return out;
 }
 
-std::string printable(std::string_view bytes) {
+std::string printable(std::string_view bytes)
+{
     std::string out;
     for_each_code_point(bytes, [&](char32_t c, std::string_view encoded) {
         if (is_control(c) || is_invisible_format(c)) {
@@ -95,7 +102,8 @@ std::string printable(std::string_view bytes) {
     return out;
 }
 
-std::string printable_ascii(std::string_view bytes) {
+std::string printable_ascii(std::string_view bytes)
+{
     std::string out;
     for_each_code_point(bytes, [&](char32_t c, std::string_view encoded) {
         if (c == kReplacementCode) {
@@ -109,13 +117,15 @@ std::string printable_ascii(std::string_view bytes) {
     return out;
 }
 
-size_t display_width(std::string_view utf8) {
+size_t display_width(std::string_view utf8)
+{
     size_t columns = 0;
     for_each_code_point(utf8, [&](char32_t, std::string_view) { ++columns; });
     return columns;
 }
 
-std::string first_columns(std::string_view utf8, size_t columns) {
+std::string first_columns(std::string_view utf8, size_t columns)
+{
     std::string out;
     size_t used = 0;
     for_each_code_point(utf8, [&](char32_t, std::string_view encoded) {
@@ -126,7 +136,8 @@ std::string first_columns(std::string_view utf8, size_t columns) {
     return out;
 }
 
-std::string truncate(std::string_view utf8, size_t columns, std::string_view mark) {
+std::string truncate(std::string_view utf8, size_t columns, std::string_view mark)
+{
     return display_width(utf8) <= columns ? std::string(utf8) : first_columns(utf8, columns - 1).append(mark);
 }
 

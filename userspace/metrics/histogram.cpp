@@ -11,7 +11,10 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
-uint64_t to_ns(double seconds) { return static_cast<uint64_t>(std::llround(seconds * kNsPerSecond)); }
+uint64_t to_ns(double seconds)
+{
+    return static_cast<uint64_t>(std::llround(seconds * kNsPerSecond));
+}
 
 }  // namespace
 
@@ -58,7 +61,10 @@ void Histogram::merge(const Histogram& other)
     }
 }
 
-double Histogram::upper_bound(int index) { return std::exp2(index / 16.0); }
+double Histogram::upper_bound(int index)
+{
+    return std::exp2(index / 16.0);
+}
 
 std::optional<double> Histogram::quantile(double q) const
 {
@@ -66,8 +72,7 @@ std::optional<double> Histogram::quantile(double q) const
     if (total == 0) {
         return std::nullopt;
     }
-    const auto rank = std::clamp<uint64_t>(
-        static_cast<uint64_t>(std::ceil(q * static_cast<double>(total))), 1, total);
+    const auto rank = std::clamp<uint64_t>(static_cast<uint64_t>(std::ceil(q * static_cast<double>(total))), 1, total);
     uint64_t seen = zero_count;
     if (rank <= seen) {
         return 0.0;
@@ -106,7 +111,8 @@ Histogram delta(const Histogram& now, const Histogram& before)
     }
     if (!d.buckets.empty()) {
         const uint64_t highest = to_ns(Histogram::upper_bound(d.buckets.rbegin()->first));
-        d.max_ns = now.max_ns > before.max_ns ? now.max_ns : std::min(highest, now.max_ns);
+        const bool moved = now.max_ns > before.max_ns || d.clamped != 0;
+        d.max_ns = moved ? now.max_ns : std::min(highest, now.max_ns);
     }
     return d;
 }

@@ -14,8 +14,9 @@ struct Histogram {
     static constexpr int kSchema = 4;
 
     // A quantile is returned as the geometric middle of the bucket that holds its rank, limited to [min, max],
-    // so it is off by at most this fraction of the true value: 2^(1/32) - 1.
-    static constexpr double kRelativeError = 0.021897148654116635;
+    // so it is off by at most this fraction of the true value: 2^(1/32) - 1. Of a rank among the clamped values
+    // only the lower bound is known.
+    static constexpr double kRelativeError = 0.021897148654116678;
 
     std::map<int, uint64_t> buckets;  // index -> count; no entry has count 0
     uint64_t zero_count = 0;

@@ -40,9 +40,8 @@ Snapshot delta(const Snapshot& now, const Snapshot& before)
     d.host = now.host;
     d.kernel = now.kernel;
     for (const ProbeStatus& probe : now.probes) {
-        const auto old = std::find_if(before.probes.begin(), before.probes.end(), [&](const ProbeStatus& p) {
-            return p.measurement == probe.measurement;
-        });
+        const auto old = std::find_if(before.probes.begin(), before.probes.end(),
+                                      [&](const ProbeStatus& p) { return p.measurement == probe.measurement; });
         d.probes.push_back(old == before.probes.end() ? probe : probe_delta(probe, *old));
     }
     const auto old_histograms = by_key(before.histograms);

@@ -19,9 +19,9 @@ namespace {
 
 constexpr std::array<const char*, SONDE_BLOCK_OPS> kOpNames{"read", "write", "flush", "discard", "other"};
 constexpr std::array<const char*, SONDE_BLOCK_STAGES> kStageNames{"total", "queue", "device"};
-constexpr std::array<const char*, SONDE_BLOCK_DROPS> kDropNames{
-    "issued before tracing: queue and device time unknown", "tag collision: queue and device time unknown",
-    "no start time", "clock went backward"};
+constexpr std::array<const char*, SONDE_BLOCK_DROPS> kDropNames{"issued before tracing: queue and device time unknown",
+                                                                "tag collision: queue and device time unknown",
+                                                                "no start time", "clock went backward"};
 constexpr uint32_t kFallbackRows = uint32_t{SONDE_BLOCK_OPS} * uint32_t{SONDE_BLOCK_STAGES};
 
 struct OpTotals {
@@ -35,8 +35,7 @@ class BlockProbe final : public Probe {
   public:
     BlockProbe(SkelPtr<block_bpf> skel, ProgramSet programs, Choice choice, uint32_t cpus, const RootedFs& fs)
         : skel_(std::move(skel)), programs_(std::move(programs)), choice_(std::move(choice)), cpus_(cpus), fs_(fs)
-    {
-    }
+    {}
 
     Status attach() override { return programs_.attach(skel_->obj); }
     void detach() override { programs_.detach(); }
@@ -71,8 +70,7 @@ std::string BlockProbe::device_name(uint32_t slot) const
 Status BlockProbe::read(Snapshot& into)
 {
     const uint32_t count = cpus_ * SONDE_BLOCK_DEVICES + 1;
-    Result<MapWindow> rows =
-        MapWindow::open(bpf_map__fd(skel_->maps.rows), sizeof(sonde_block_rows), 0, count);
+    Result<MapWindow> rows = MapWindow::open(bpf_map__fd(skel_->maps.rows), sizeof(sonde_block_rows), 0, count);
     if (!rows) {
         return rows.error().with("read block rows");
     }
@@ -112,8 +110,7 @@ Status BlockProbe::read(Snapshot& into)
             if (!sum.stages[stage].empty()) {
                 Labels with_stage = labels;
                 with_stage["stage"] = kStageNames[stage];
-                into.histograms.push_back(
-                    {"sonde_block_io_latency_seconds", std::move(with_stage), sum.stages[stage]});
+                into.histograms.push_back({"sonde_block_io_latency_seconds", std::move(with_stage), sum.stages[stage]});
             }
         }
         if (sum.requests != 0) {
@@ -175,16 +172,16 @@ void add_submitter_programs(const KernelFeatures& features, const Choice& choice
 }  // namespace
 
 Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, const MapSizes& sizes,
-                                                const std::vector<Choice>& choices,
-                                                const KernelFeatures& features, const RootedFs& fs)
+                                                const std::vector<Choice>& choices, const KernelFeatures& features,
+                                                const RootedFs& fs)
 {
     const bpf_object_open_opts open = open_options(options);
     SkelPtr<block_bpf> skel(block_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object block");
     }
-    const auto choice = std::find_if(choices.begin(), choices.end(),
-                                     [](const Choice& c) { return c.probe == ProbeKind::kBlock; });
+    const auto choice =
+        std::find_if(choices.begin(), choices.end(), [](const Choice& c) { return c.probe == ProbeKind::kBlock; });
     ProgramSet programs;
     programs.add(*choice);
     if (options.filter.kind != SONDE_FILTER_NONE) {

@@ -40,14 +40,12 @@ Feature try_raw_tracepoint()
 
 Feature try_tracing(const btf* kernel, bpf_attach_type type, const char* name, __u32 kind)
 {
-    const std::string what =
-        std::string("load a ") + (type == BPF_TRACE_RAW_TP ? "tp_btf" : "fentry") + " program";
+    const std::string what = std::string("load a ") + (type == BPF_TRACE_RAW_TP ? "tp_btf" : "fentry") + " program";
     const int id = btf__find_by_name_kind(kernel, name, kind);
     if (id < 0) {
         return {false, what + ": " + name + " is not in the kernel's BTF"};
     }
-    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type,
-                .attach_btf_id = static_cast<__u32>(id));
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type, .attach_btf_id = static_cast<__u32>(id));
     return from_fd(bpf_prog_load(BPF_PROG_TYPE_TRACING, "sonde_try", "GPL", kReturnZero, 2, &options), what);
 }
 
@@ -63,9 +61,9 @@ Feature try_probe_read()
         kReturnZero[0],
         kReturnZero[1],
     };
-    return from_fd(bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "sonde_try", "GPL", program, std::size(program),
-                                 nullptr),
-                   "load a program that calls bpf_probe_read_kernel");
+    return from_fd(
+        bpf_prog_load(BPF_PROG_TYPE_RAW_TRACEPOINT, "sonde_try", "GPL", program, std::size(program), nullptr),
+        "load a program that calls bpf_probe_read_kernel");
 }
 
 Feature try_map(bpf_map_type type, const char* name)
@@ -79,7 +77,10 @@ Feature try_map(bpf_map_type type, const char* name)
                        (result == 0 ? "not supported" : std::strerror(-result))};
 }
 
-Feature try_statistics() { return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics"); }
+Feature try_statistics()
+{
+    return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics");
+}
 
 // One pass over the types: tracepoints by their typedefs, functions by their prototypes.
 void collect_names(const btf* kernel, KernelFeatures& features)
@@ -124,8 +125,8 @@ Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
         features.task_storage = try_map(BPF_MAP_TYPE_TASK_STORAGE, "task storage");
         features.socket_storage = try_map(BPF_MAP_TYPE_SK_STORAGE, "socket storage");
     } else {
-        features.btf = features.typed_tracepoints = features.fentry = features.task_storage =
-            features.socket_storage = no_btf;
+        features.btf = features.typed_tracepoints = features.fentry = features.task_storage = features.socket_storage =
+            no_btf;
     }
     if (!btf_file.empty()) {
         BtfPtr from_file(btf__parse(btf_file.c_str(), nullptr));

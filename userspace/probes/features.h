@@ -19,8 +19,8 @@ struct Feature {
 // one-entry maps, looking names up in the kernel's BTF. Never by the kernel's version. A value; some
 // milliseconds to make.
 struct KernelFeatures {
-    Feature btf;              // types of the kernel, from itself or from a file
-    Feature raw_tracepoints;  // raw_tp programs load
+    Feature btf;                // types of the kernel, from itself or from a file
+    Feature raw_tracepoints;    // raw_tp programs load
     Feature typed_tracepoints;  // tp_btf programs load
     Feature fentry;             // fentry and fexit programs load
     Feature task_storage;

@@ -14,8 +14,7 @@ class FollowProbeImpl final : public FollowProbe {
   public:
     FollowProbeImpl(SkelPtr<follow_bpf> skel, ProgramSet programs)
         : skel_(std::move(skel)), programs_(std::move(programs))
-    {
-    }
+    {}
 
     [[nodiscard]] int targets_fd() const override { return bpf_map__fd(skel_->maps.follow_targets); }
     Status add(pid_t tgid) override

@@ -33,8 +33,7 @@ MapWindow::MapWindow(MapWindow&& other) noexcept
       length_(other.length_),
       elements_(other.elements_),
       element_size_(other.element_size_)
-{
-}
+{}
 
 MapWindow::~MapWindow()
 {
@@ -65,8 +64,7 @@ void HistReader::add(const sonde_hist_row& row, Histogram& into)
 
 Status HistReader::fetch()
 {
-    std::sort(requests_.begin(), requests_.end(),
-              [](const Request& a, const Request& b) { return a.chunk < b.chunk; });
+    std::sort(requests_.begin(), requests_.end(), [](const Request& a, const Request& b) { return a.chunk < b.chunk; });
     std::optional<MapWindow> window;
     size_t window_begin = 0;
     size_t window_end = 0;
@@ -77,16 +75,15 @@ Status HistReader::fetch()
             // No further than the last chunk wanted: the window must not reach past the end of the map.
             window_begin = request.chunk;
             window_end = std::min<size_t>(window_begin + kWindowChunks, requests_.back().chunk + 1);
-            Result<MapWindow> opened = MapWindow::open(chunks_fd_, sizeof(sonde_hist_chunk), window_begin,
-                                                       window_end - window_begin);
+            Result<MapWindow> opened =
+                MapWindow::open(chunks_fd_, sizeof(sonde_hist_chunk), window_begin, window_end - window_begin);
             if (!opened) {
                 return opened.error();
             }
             window.emplace(std::move(*opened));
         }
         const auto& chunk = window->at<sonde_hist_chunk>(request.chunk - window_begin);
-        const int base =
-            static_cast<int>(request.octave * SONDE_HIST_SUB_BUCKETS) - SONDE_HIST_INDEX_OFFSET;
+        const int base = static_cast<int>(request.octave * SONDE_HIST_SUB_BUCKETS) - SONDE_HIST_INDEX_OFFSET;
         for (int j = 0; j < SONDE_HIST_SUB_BUCKETS; ++j) {
             if (chunk.bucket[j] != 0) {
                 request.into->buckets[base + j] += chunk.bucket[j];

@@ -35,8 +35,7 @@ class MapWindow {
   private:
     MapWindow(void* base, size_t length, const std::byte* elements, size_t element_size)
         : base_(base), length_(length), elements_(elements), element_size_(element_size)
-    {
-    }
+    {}
     void* base_;
     size_t length_;
     const std::byte* elements_;

@@ -12,22 +12,30 @@ const Names kSchedRaw{"sonde_switch_raw", "sonde_wakeup_raw", "sonde_wakeup_new_
 constexpr std::string_view kSchedTypedHook = "tp_btf/sched_switch, sched_wakeup, sched_wakeup_new";
 constexpr std::string_view kSchedRawHook = "raw_tp/sched_switch, sched_wakeup, sched_wakeup_new";
 
-HookRow typed(std::string_view measurement, ProbeKind probe, std::string_view hook, Names programs,
-              Names tracepoints)
+HookRow typed(std::string_view measurement, ProbeKind probe, std::string_view hook, Names programs, Names tracepoints)
 {
-    HookRow row{measurement, probe, hook, std::move(programs), {Need::kTypedTracepoint}, std::move(tracepoints),
-                "",          0,     CostClass::kLow, ""};
+    HookRow row{
+        measurement, probe,           hook, std::move(programs), {Need::kTypedTracepoint}, std::move(tracepoints), "",
+        0,           CostClass::kLow, ""};
     if (probe == ProbeKind::kTcp) {
         row.needs.push_back(Need::kSocketStorage);
     }
     return row;
 }
 
-HookRow raw(std::string_view measurement, ProbeKind probe, std::string_view hook, Names programs,
-            Names tracepoints, std::string_view lost = "about three times the cost per event")
+HookRow raw(std::string_view measurement, ProbeKind probe, std::string_view hook, Names programs, Names tracepoints,
+            std::string_view lost = "about three times the cost per event")
 {
-    return {measurement, probe, hook, std::move(programs), {Need::kRawTracepoint, Need::kProbeRead},
-            std::move(tracepoints), "", 0, CostClass::kMedium, lost};
+    return {measurement,
+            probe,
+            hook,
+            std::move(programs),
+            {Need::kRawTracepoint, Need::kProbeRead},
+            std::move(tracepoints),
+            "",
+            0,
+            CostClass::kMedium,
+            lost};
 }
 
 HookRow fexit_accept(std::string_view program, int arguments)
@@ -67,8 +75,8 @@ std::vector<HookRow> make_table()
                           {"sonde_tcp_probe", "sonde_tcp_state"}, {"tcp_probe", "inet_sock_set_state"}));
     table.push_back(raw("TCP round-trip time", tcp, "raw_tp/tcp_probe, inet_sock_set_state",
                         {"sonde_tcp_probe_raw", "sonde_tcp_state_raw"}, {"tcp_probe", "inet_sock_set_state"}));
-    table.push_back(typed("TCP connect latency", tcp, "tp_btf/inet_sock_set_state", {"sonde_tcp_state"},
-                          {"inet_sock_set_state"}));
+    table.push_back(
+        typed("TCP connect latency", tcp, "tp_btf/inet_sock_set_state", {"sonde_tcp_state"}, {"inet_sock_set_state"}));
     table.push_back(raw("TCP connect latency", tcp, "raw_tp/inet_sock_set_state", {"sonde_tcp_state_raw"},
                         {"inet_sock_set_state"}));
     table.push_back(fexit_accept("sonde_tcp_accept2", 2));
@@ -85,10 +93,9 @@ std::vector<HookRow> make_table()
                           "/proc/net/netstat",
                           {"sonde_tcp_retransmit", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
                           counter_tracepoints));
-    table.push_back(raw("TCP counters", tcp,
-                        "raw_tp/tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset, /proc/net/netstat",
-                        {"sonde_tcp_retransmit_raw", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
-                        counter_tracepoints));
+    table.push_back(
+        raw("TCP counters", tcp, "raw_tp/tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset, /proc/net/netstat",
+            {"sonde_tcp_retransmit_raw", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"}, counter_tracepoints));
     return table;
 }
 
@@ -153,7 +160,10 @@ std::string_view probe_name(ProbeKind kind)
     return "";
 }
 
-std::string_view cost_name(CostClass cost) { return cost == CostClass::kLow ? "low" : "medium"; }
+std::string_view cost_name(CostClass cost)
+{
+    return cost == CostClass::kLow ? "low" : "medium";
+}
 
 const std::vector<HookRow>& hook_table()
 {
@@ -173,10 +183,13 @@ std::vector<Choice> choose_hooks(const KernelFeatures& features)
             continue;
         }
         const std::string reason = why_not(row, features);
+        const std::string rejected = std::string(row.hook) + ": " + reason;
         if (reason.empty()) {
             choice.row = &row;
-        } else {
-            choice.rejected.push_back(std::string(row.hook) + ": " + reason);
+            // Another form of the same hook is no better hook that was missed.
+            std::erase_if(choice.rejected, [&](const std::string& r) { return r.starts_with(row.hook); });
+        } else if (choice.rejected.empty() || choice.rejected.back() != rejected) {
+            choice.rejected.push_back(rejected);
         }
     }
     return choices;

@@ -43,8 +43,8 @@ struct HookRow {
 struct Choice {
     std::string_view measurement;
     ProbeKind probe;
-    const HookRow* row = nullptr;        // null: the measurement cannot be made here
-    std::vector<std::string> rejected;   // why better rows, or all, were passed over
+    const HookRow* row = nullptr;       // null: the measurement cannot be made here
+    std::vector<std::string> rejected;  // why better rows, or all, were passed over
 };
 
 // One choice per measurement, in the table's order. Pure.

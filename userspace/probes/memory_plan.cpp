@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t kMaxArrayPids = 65536;
 // Where only the array is possible; tasks whose pids are equal modulo this share an entry, one at a time.
 constexpr uint32_t kSharedArrayPids = 131072;
-constexpr uint64_t kTaskEntryBytes = 48;  // struct task_entry
+constexpr uint64_t kTaskEntryBytes = 48;     // struct task_entry
 constexpr uint64_t kTaskStorageBytes = 160;  // entry, element head and slab rounding, measured with 40,000 threads
 constexpr uint64_t kStampBytes = 24;
 constexpr uint64_t kStamps = 65536;
@@ -41,18 +41,16 @@ MapSizes choose_sizes(const ProbeOptions& options, const KernelFeatures& feature
     const bool array_fits = options.pid_max <= kMaxArrayPids;
     sizes.task_storage = storage_possible && (options.task_store == TaskStore::kStorage ||
                                               (options.task_store == TaskStore::kAuto && !array_fits));
-    sizes.task_entries =
-        sizes.task_storage ? 1 : next_power_of_two(std::min(options.pid_max, kSharedArrayPids));
+    sizes.task_entries = sizes.task_storage ? 1 : next_power_of_two(std::min(options.pid_max, kSharedArrayPids));
     return sizes;
 }
 
 uint64_t map_bytes(const MapSizes& sizes, uint32_t cpus, uint32_t threads)
 {
-    const uint64_t sched = sizes.processes * (sizeof(sonde_sched_rows) + sizeof(sonde_process) + kHashEntryBytes +
-                                              sizeof(uint32_t)) +
-                           sizes.sched_chunks * (sizeof(sonde_hist_chunk) + sizeof(uint32_t)) +
-                           sizes.task_entries * kTaskEntryBytes +
-                           (sizes.task_storage ? threads * kTaskStorageBytes : 0);
+    const uint64_t sched =
+        sizes.processes * (sizeof(sonde_sched_rows) + sizeof(sonde_process) + kHashEntryBytes + sizeof(uint32_t)) +
+        sizes.sched_chunks * (sizeof(sonde_hist_chunk) + sizeof(uint32_t)) + sizes.task_entries * kTaskEntryBytes +
+        (sizes.task_storage ? threads * kTaskStorageBytes : 0);
     const uint64_t block = (uint64_t{cpus} * SONDE_BLOCK_DEVICES + 1) * sizeof(sonde_block_rows) +
                            sizes.local_chunks * sizeof(sonde_hist_chunk) + kStamps * kStampBytes;
     const uint64_t tcp = (uint64_t{cpus} * SONDE_TCP_PORTS + 1) * sizeof(sonde_tcp_rows) +

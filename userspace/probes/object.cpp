@@ -4,10 +4,10 @@
 #include <bpf/bpf.h>
 
 #include <algorithm>
-#include <array>
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
+#include <sstream>
 
 namespace sonde {
 namespace {
@@ -16,21 +16,46 @@ namespace {
 thread_local std::string last_warning;
 bool print_everything = false;
 
+// The verifier's verdict: the line before its statistics ("processed 123 insns ...").
+std::string verdict_of(const std::string& log)
+{
+    std::istringstream lines(log);
+    std::string line;
+    std::string last;
+    while (std::getline(lines, line)) {
+        if (line.starts_with("processed ") || line.starts_with("verification time")) {
+            break;
+        }
+        if (!line.empty()) {
+            last = line;
+        }
+    }
+    return last;
+}
+
 int keep_message(libbpf_print_level level, const char* format, va_list arguments)
 {
-    std::array<char, 1024> line;
-    const int n = std::vsnprintf(line.data(), line.size(), format, arguments);
-    if (print_everything && level != LIBBPF_DEBUG) {
-        std::fputs(line.data(), stderr);
+    if (level == LIBBPF_DEBUG) {
+        return 0;
     }
-    if (level == LIBBPF_WARN && last_warning.empty()) {
-        last_warning = line.data();
-        last_warning.erase(std::min(last_warning.find('\n'), last_warning.size()));
+    va_list again;
+    va_copy(again, arguments);
+    const int length = std::vsnprintf(nullptr, 0, format, again);
+    va_end(again);
+    std::string text(static_cast<size_t>(std::max(length, 0)), '\0');
+    std::vsnprintf(text.data(), text.size() + 1, format, arguments);
+    if (print_everything) {
+        std::fputs(text.c_str(), stderr);
+    }
+    if (level == LIBBPF_WARN && text.find("BEGIN PROG LOAD LOG") != std::string::npos) {
+        last_warning += ": " + verdict_of(text);
+    } else if (level == LIBBPF_WARN && last_warning.empty()) {
+        last_warning = text.substr(0, text.find('\n'));
         if (last_warning.starts_with("libbpf: ")) {
             last_warning.erase(0, std::strlen("libbpf: "));
         }
     }
-    return n;
+    return length;
 }
 
 bpf_program* program_of(bpf_object* object, const std::string& name)
@@ -78,7 +103,10 @@ Status ProgramSet::attach(bpf_object* object)
     return ok();
 }
 
-void ProgramSet::detach() { links_.clear(); }
+void ProgramSet::detach()
+{
+    links_.clear();
+}
 
 ProgramCost ProgramSet::cost(bpf_object* object, const std::vector<std::string_view>& names) const
 {

@@ -34,7 +34,7 @@ struct ProbeOptions {
     TaskFilter filter;
     std::string btf_file;  // empty: the kernel's own BTF
     TaskStore task_store = TaskStore::kAuto;
-    bool by_pid = false;               // a series per process instead of per process name
+    bool by_pid = false;                    // a series per process instead of per process name
     std::vector<uint16_t> listening_ports;  // when the session begins
     int follow_targets_fd = -1;             // map of a FollowProbe; -1: not following
     uint32_t cpus = 1;                      // possible CPUs
@@ -73,7 +73,8 @@ class Probe {
 // Each loads one BPF object with the programs of the given choices. REQUIRES: at least one choice of this kind
 // has a row. `fs` must outlive the probe.
 [[nodiscard]] Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, const MapSizes& sizes,
-                                                              const std::vector<Choice>& choices);
+                                                              const std::vector<Choice>& choices,
+                                                              const KernelFeatures& features);
 [[nodiscard]] Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, const MapSizes& sizes,
                                                               const std::vector<Choice>& choices,
                                                               const KernelFeatures& features, const RootedFs& fs);

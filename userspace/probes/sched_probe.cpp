@@ -43,8 +43,7 @@ constexpr std::array<SeriesName, SONDE_SCHED_SERIES> kSeriesNames{{
 }};
 
 constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{
-    "began before tracing", "no memory for task state", "pid collision", "clock went backward",
-    "wakeup not seen"};
+    "began before tracing", "no memory for task state", "pid collision", "clock went backward", "wakeup not seen"};
 
 // Processes may be many and call themselves anything: past this number of names the rest is "other".
 constexpr size_t kMaxKeys = 10000;
@@ -58,10 +57,12 @@ std::string kthread_name(const std::string& comm)
 class SchedProbe final : public Probe {
   public:
     SchedProbe(SkelPtr<sched_bpf> skel, ProgramSet programs, std::vector<Choice> choices, MapSizes sizes, bool by_pid)
-        : skel_(std::move(skel)), programs_(std::move(programs)), choices_(std::move(choices)), sizes_(sizes),
+        : skel_(std::move(skel)),
+          programs_(std::move(programs)),
+          choices_(std::move(choices)),
+          sizes_(sizes),
           by_pid_(by_pid)
-    {
-    }
+    {}
 
     Status attach() override { return programs_.attach(skel_->obj); }
     void detach() override { programs_.detach(); }
@@ -92,8 +93,8 @@ class SchedProbe final : public Probe {
     std::vector<Choice> choices_;
     MapSizes sizes_;
     bool by_pid_;
-    Totals ended_;                       // of processes whose slots have been given back
-    std::vector<uint32_t> unhashed_;     // slots that no new task can find any more
+    Totals ended_;                    // of processes whose slots have been given back
+    std::vector<uint32_t> unhashed_;  // slots that no new task can find any more
     uint64_t slots_left_seen_ = 0;
 };
 
@@ -114,8 +115,8 @@ Status SchedProbe::read_slots(const std::vector<uint32_t>& slots, Totals& totals
     }
     const auto [lowest, highest] = std::minmax_element(slots.begin(), slots.end());
     const size_t count = *highest - *lowest + 1;
-    Result<MapWindow> processes = MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process),
-                                                  *lowest, count);
+    Result<MapWindow> processes =
+        MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process), *lowest, count);
     if (!processes) {
         return processes.error().with("read processes");
     }
@@ -205,8 +206,8 @@ void SchedProbe::add_statuses(const Totals& totals, Snapshot& into)
                 status.discarded[kDropNames[drop]] = n;
             }
         }
-        const uint64_t merged = read_shared(skel_->bss->counters.slots_full) +
-                                read_shared(skel_->bss->counters.chunks_full);
+        const uint64_t merged =
+            read_shared(skel_->bss->counters.slots_full) + read_shared(skel_->bss->counters.chunks_full);
         if (merged != 0) {
             status.state = ProbeState::kDegraded;
             status.reason = "too many processes for the tables: the excess is counted under process \"other\"";
@@ -267,8 +268,7 @@ void SchedProbe::maintain()
         return;  // tried again in the next call; nothing is lost
     }
     unhashed_.clear();
-    Result<MapWindow> processes =
-        MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process), 0, used);
+    Result<MapWindow> processes = MapWindow::open(bpf_map__fd(skel_->maps.processes), sizeof(sonde_process), 0, used);
     Result<MapWindow> rows = MapWindow::open(rows_fd, sizeof(sonde_sched_rows), 0, used);
     if (!processes || !rows) {
         return;
@@ -290,8 +290,7 @@ void SchedProbe::maintain()
 // How many tasks hold a slot. If it cannot be read, somebody does.
 uint32_t SchedProbe::holders(uint32_t slot) const
 {
-    const Result<MapWindow> row =
-        MapWindow::open(bpf_map__fd(skel_->maps.rows), sizeof(sonde_sched_rows), slot, 1);
+    const Result<MapWindow> row = MapWindow::open(bpf_map__fd(skel_->maps.rows), sizeof(sonde_sched_rows), slot, 1);
     return row ? read_shared(row->at<sonde_sched_rows>(0).threads) : 1;
 }
 
@@ -329,7 +328,7 @@ Status set_other_slot(sched_bpf* skel)
 }  // namespace
 
 Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, const MapSizes& sizes,
-                                                const std::vector<Choice>& choices)
+                                                const std::vector<Choice>& choices, const KernelFeatures& features)
 {
     const bpf_object_open_opts open = open_options(options);
     SkelPtr<sched_bpf> skel(sched_bpf__open_opts(&open));
@@ -350,6 +349,7 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
     programs.select(skel->obj);
     set_sizes(skel.get(), sizes);
     set_filter(skel->rodata, options.filter);
+    skel->rodata->may_probe_read = features.probe_read_kernel.works;
     const auto reasons = syscall_reasons();
     std::copy(reasons.begin(), reasons.end(), skel->rodata->syscall_reason);
     if (options.follow_targets_fd >= 0) {
@@ -361,8 +361,8 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
     if (Status status = set_other_slot(skel.get()); !status) {
         return status.error();
     }
-    return std::unique_ptr<Probe>(std::make_unique<SchedProbe>(std::move(skel), std::move(programs),
-                                                               std::move(mine), sizes, options.by_pid));
+    return std::unique_ptr<Probe>(
+        std::make_unique<SchedProbe>(std::move(skel), std::move(programs), std::move(mine), sizes, options.by_pid));
 }
 
 }  // namespace sonde

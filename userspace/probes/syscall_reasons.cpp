@@ -27,10 +27,11 @@ std::array<uint8_t, SONDE_MAX_SYSCALLS> syscall_reasons()
     };
     // Waiting for a disk is mostly seen by in_iowait; these calls also wait in ways that do not set it
     // (a journal commit, an inode lock held by another writer).
-    set(SONDE_WAIT_DISK, {SYS_fsync, SYS_fdatasync, SYS_sync, SYS_syncfs, SYS_sync_file_range, SYS_msync,
-                          SYS_fallocate, SYS_ftruncate, SYS_io_getevents, SYS_pread64, SYS_pwrite64, SYS_preadv,
-                          SYS_pwritev, SYS_preadv2, SYS_pwritev2, SYS_renameat, SYS_renameat2, SYS_unlinkat,
-                          SYS_mkdirat, SYS_openat, SYS_readahead, SYS_fadvise64, SYS_copy_file_range});
+    set(SONDE_WAIT_DISK,
+        {SYS_fsync,     SYS_fdatasync, SYS_sync,         SYS_syncfs,    SYS_sync_file_range, SYS_msync,
+         SYS_fallocate, SYS_ftruncate, SYS_io_getevents, SYS_pread64,   SYS_pwrite64,        SYS_preadv,
+         SYS_pwritev,   SYS_preadv2,   SYS_pwritev2,     SYS_renameat,  SYS_renameat2,       SYS_unlinkat,
+         SYS_mkdirat,   SYS_openat,    SYS_readahead,    SYS_fadvise64, SYS_copy_file_range});
     set(SONDE_WAIT_LOCK, {SYS_futex, kFutexWaitv, kFutexWait, SYS_flock, SYS_semop, SYS_semtimedop});
     set(SONDE_WAIT_NETWORK,
         {SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_accept, SYS_accept4,

@@ -22,7 +22,7 @@ constexpr std::array<const char*, SONDE_PEERS> kPeerNames{"loopback", "private",
 constexpr std::array<const char*, SONDE_TCP_DROPS> kDropNames{"no memory for socket state", "owner not known yet",
                                                               "began before tracing", "clock went backward"};
 constexpr uint32_t kSockHashEntries = 65536;
-constexpr uint32_t kFallbackRows = 3 * uint32_t{SONDE_PEERS};
+constexpr uint32_t kFallbackRows = 3 * SONDE_PEER_SLOTS;
 
 struct PortTotals {
     Histogram rtt;
@@ -38,8 +38,7 @@ class TcpProbe final : public Probe {
   public:
     TcpProbe(SkelPtr<tcp_bpf> skel, ProgramSet programs, std::vector<Choice> choices, uint32_t cpus)
         : skel_(std::move(skel)), programs_(std::move(programs)), choices_(std::move(choices)), cpus_(cpus)
-    {
-    }
+    {}
 
     Status attach() override { return programs_.attach(skel_->obj); }
     void detach() override { programs_.detach(); }
@@ -122,7 +121,7 @@ Status TcpProbe::read(Snapshot& into)
         counted += into.counters[i].value;
     }
     for (const Choice& choice : choices_) {
-        const uint64_t events = choice.measurement == "TCP round-trip time"  ? rtt_events
+        const uint64_t events = choice.measurement == "TCP round-trip time"   ? rtt_events
                                 : choice.measurement == "TCP connect latency" ? connect_events
                                 : choice.measurement == "TCP accept latency"  ? accept_events
                                                                               : counted;
@@ -143,8 +142,7 @@ void TcpProbe::add_counters(const Totals& totals, Snapshot& into) const
         }
     }
     const sonde_tcp_counters& counters = skel_->bss->counters;
-    into.counters.push_back(
-        {"sonde_tcp_resets_total", {{"direction", "sent"}}, read_shared(counters.resets_sent)});
+    into.counters.push_back({"sonde_tcp_resets_total", {{"direction", "sent"}}, read_shared(counters.resets_sent)});
     into.counters.push_back(
         {"sonde_tcp_resets_total", {{"direction", "received"}}, read_shared(counters.resets_received)});
 }
@@ -225,8 +223,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
         }
     }
     const bool typed = features.typed_tracepoints.works && features.socket_storage.works;
-    const bool owner_needed =
-        options.filter.kind != SONDE_FILTER_NONE && options.filter.kind != SONDE_FILTER_CGROUP;
+    const bool owner_needed = options.filter.kind != SONDE_FILTER_NONE && options.filter.kind != SONDE_FILTER_CGROUP;
     if (owner_needed) {
         programs.add(typed ? "sonde_tcp_read" : "sonde_tcp_read_raw");
     }
