@@ -53,6 +53,14 @@ struct {
     __type(value, struct sonde_block_rows);
 } rows SEC(".maps");
 
+/* Major << 32 | minor -> slot. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SONDE_BLOCK_DEVICES);
+    __type(key, u64);
+    __type(value, u32);
+} slot_of_device SEC(".maps");
+
 struct sonde_block_counters counters = {};
 struct sonde_block_device devices[SONDE_BLOCK_DEVICES] = {};
 u32 devices_used = 1; /* slot 0 is taken */
@@ -60,9 +68,8 @@ u8 slot_of_queue[SONDE_BLOCK_QUEUE_IDS] = {};
 
 static __always_inline void block__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
-static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq)
+static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq, struct request_queue *q)
 {
-    struct request_queue *q = FIELD(btf, rq, q);
     struct blk_mq_hw_ctx *hctx = FIELD(btf, rq, mq_hctx);
     /* With an I/O scheduler the internal tag lasts from allocation to completion; without, it is -1. */
     u32 internal_tag = FIELD(btf, rq, internal_tag);
@@ -93,13 +100,13 @@ static __always_inline enum sonde_block_op block__op(u32 cmd_flags)
 /* A device seen for the first time, or another device on a queue id that was free again. */
 __noinline u32 block__new_slot(u32 queue_id, u32 major, u32 minor)
 {
+    u64 number = (u64)major << 32 | minor;
+    u32 *known = bpf_map_lookup_elem(&slot_of_device, &number);
     u32 slot;
 
-    for (slot = 1; slot < SONDE_BLOCK_DEVICES; slot++) {
-        if (devices[slot].used && devices[slot].major == major && devices[slot].minor == minor)
-            break;
-    }
-    if (slot == SONDE_BLOCK_DEVICES) {
+    if (known) {
+        slot = *known & (SONDE_BLOCK_DEVICES - 1);
+    } else {
         slot = __sync_fetch_and_add(&devices_used, 1);
         if (slot >= SONDE_BLOCK_DEVICES) {
             __sync_fetch_and_sub(&devices_used, 1);
@@ -108,29 +115,22 @@ __noinline u32 block__new_slot(u32 queue_id, u32 major, u32 minor)
         }
         devices[slot].major = major;
         devices[slot].minor = minor;
-        devices[slot].used = 1;
+        bpf_map_update_elem(&slot_of_device, &number, &slot, BPF_ANY);
     }
     if (queue_id < SONDE_BLOCK_QUEUE_IDS)
         slot_of_queue[queue_id] = slot;
     return slot;
 }
 
-static __always_inline u32 block__slot(const bool btf, struct request *rq)
+static __always_inline u32 block__slot(u32 queue_id, u32 major, u32 minor)
 {
-    struct request_queue *q = FIELD(btf, rq, q);
-    struct gendisk *disk = request__disk(btf, rq);
-    u32 major, minor, id, slot = SONDE_BLOCK_OTHER_DEVICE;
+    u32 slot = SONDE_BLOCK_OTHER_DEVICE;
 
-    if (!disk)
-        return SONDE_BLOCK_OTHER_DEVICE;
-    major = FIELD(btf, disk, major);
-    minor = FIELD(btf, disk, first_minor);
-    id = FIELD(btf, q, id);
-    if (id < SONDE_BLOCK_QUEUE_IDS)
-        slot = slot_of_queue[id] & (SONDE_BLOCK_DEVICES - 1);
+    if (queue_id < SONDE_BLOCK_QUEUE_IDS)
+        slot = slot_of_queue[queue_id] & (SONDE_BLOCK_DEVICES - 1);
     if (slot != SONDE_BLOCK_OTHER_DEVICE && devices[slot].major == major && devices[slot].minor == minor)
         return slot;
-    return block__new_slot(id, major, minor);
+    return block__new_slot(queue_id, major, minor);
 }
 
 /* No chunk was free: the entry behind those of all CPUs has its chunks already, and is shared. */
@@ -157,7 +157,7 @@ static __always_inline void block__record(struct sonde_block_series *series, u32
 
 static __always_inline int block__issue(const bool btf, struct request *rq, struct task_struct *issuer)
 {
-    struct stamp *stamp = block__stamp(btf, rq);
+    struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
 
     if (!stamp)
         return 0;
@@ -172,7 +172,7 @@ static __always_inline int block__issue(const bool btf, struct request *rq, stru
 /* Only with a filter: runs in the submitter, which at the time of issue may be a kernel worker. */
 static __always_inline int block__start(const bool btf, struct request *rq, struct task_struct *submitter)
 {
-    struct stamp *stamp = block__stamp(btf, rq);
+    struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
 
     if (!stamp)
         return 0;
@@ -200,15 +200,24 @@ static __always_inline void block__stages(struct sonde_block_series *series, u32
 
 static __always_inline int block__complete(const bool btf, struct request *rq, u32 error, u32 nr_bytes)
 {
-    struct stamp *stamp = block__stamp(btf, rq);
-    struct sonde_block_series *series;
-    struct sonde_block_rows *r;
+    /* All fields are read here, before the first branch: checking a typed pointer takes the verifier
+     * milliseconds, and behind a branch it would be checked once per path. */
+    struct request_queue *q = FIELD(btf, rq, q);
+    struct gendisk *disk = request__disk(btf, rq, q);
+    struct stamp *stamp = block__stamp(btf, rq, q);
+    u32 major = FIELD(btf, disk, major);
+    u32 minor = FIELD(btf, disk, first_minor);
+    u32 queue_id = FIELD(btf, q, id);
+    u32 bytes_left = FIELD(btf, rq, __data_len);
+    u64 start = FIELD(btf, rq, start_time_ns);
+    u32 op = block__op(FIELD(btf, rq, cmd_flags));
     bool mine = stamp && stamp->request == (u64)rq;
     u64 issue = mine ? stamp->issue_ns : 0;
-    u32 op = block__op(FIELD(btf, rq, cmd_flags));
+    struct sonde_block_series *series;
+    struct sonde_block_rows *r;
     u32 index;
 
-    if (nr_bytes < FIELD(btf, rq, __data_len)) {
+    if (nr_bytes < bytes_left) {
         block__count(&counters.partial);
         return 0;
     }
@@ -225,7 +234,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
         block__count(&counters.without_data);
         return 0;
     }
-    index = bpf_get_smp_processor_id() * SONDE_BLOCK_DEVICES + block__slot(btf, rq);
+    index = bpf_get_smp_processor_id() * SONDE_BLOCK_DEVICES + block__slot(queue_id, major, minor);
     r = bpf_map_lookup_elem(&rows, &index);
     if (!r || op >= SONDE_BLOCK_OPS)
         return 0;
@@ -237,7 +246,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     if (!issue)
         block__count(&counters.drops[stamp && stamp->request ? SONDE_BLOCK_DROP_STAMP_LOST
                                                               : SONDE_BLOCK_DROP_NOT_ISSUED_HERE]);
-    block__stages(series, op, FIELD(btf, rq, start_time_ns), issue, bpf_ktime_get_ns());
+    block__stages(series, op, start, issue, bpf_ktime_get_ns());
     if (mine)
         stamp->request = 0;
     return 0;

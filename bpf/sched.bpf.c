@@ -88,9 +88,12 @@ static __always_inline void sched__switch_out(const bool btf, struct task_struct
     u32 state = FIELD(btf, p, __state);
     struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &t->slot);
 
-    if (t->renamed) {
-        process__renamed(btf, FIELD(btf, p, group_leader), t->slot);
-        t->renamed = 0;
+    if (t->unnamed) {
+        if (btf)
+            process__name_current(t->slot);
+        else
+            process__name_current_raw(t->slot);
+        t->unnamed = 0;
     }
     if (t->state == TASK_STATE_RUNNING && r)
         sched__record(r, SONDE_ONCPU, t->since_ns, now);
@@ -105,7 +108,7 @@ static __always_inline void sched__switch_out(const bool btf, struct task_struct
     } else {
         t->state = TASK_STATE_BLOCKED;
         t->since_ns = now;
-        t->series = offcpu__reason(btf, p, state, &t->file);
+        t->series = btf ? offcpu__reason_of_current(state, &t->file) : offcpu__reason_raw(p);
     }
 }
 
@@ -170,7 +173,7 @@ static __always_inline int sched__rename(const bool btf, struct task_struct *p)
     t = task__entry(btf, p, pid);
     if (!t)
         return 0;
-    t->renamed = 1;
+    t->unnamed = 1;
     if (filter_kind == SONDE_FILTER_COMM)
         __sync_fetch_and_add(&filter_epoch, 1);
     return 0;

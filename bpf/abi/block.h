@@ -38,8 +38,6 @@ enum sonde_block_drop {
 struct sonde_block_device {
     __u32 major;
     __u32 minor;
-    __u32 used;
-    __u32 pad;
 };
 
 struct sonde_block_series {

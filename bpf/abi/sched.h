@@ -56,8 +56,7 @@ enum sonde_sched_drop {
 struct sonde_process {
     __u32 tgid; /* 0: the slot is free */
     __u32 is_kthread;
-    __u64 start_boottime_ns;
-    char comm[SONDE_COMM_LEN]; /* of the leader; any bytes */
+    char comm[SONDE_COMM_LEN]; /* of the leader; any bytes; empty until one of its threads has left the CPU */
 };
 
 struct sonde_sched_rows {
@@ -76,7 +75,7 @@ struct sonde_sched_counters {
 
 #ifdef __cplusplus
 static_assert(sizeof(sonde_hist_row) == 208 && sizeof(sonde_hist_chunk) == 128);
-static_assert(sizeof(sonde_process) == 32);
+static_assert(sizeof(sonde_process) == 24);
 static_assert(sizeof(sonde_sched_rows) % 8 == 0 && sizeof(sonde_sched_counters) % 8 == 0);
 #endif
 

@@ -54,28 +54,6 @@ static __always_inline u64 task__throttle_clock(const bool btf, struct task_stru
     return 0;
 }
 
-/* kernfs_node.parent became __parent (RCU) in 6.15. */
-struct kernfs_node___6_15 {
-    struct kernfs_node *__parent;
-} __attribute__((preserve_access_index));
-
-struct kernfs_node___old {
-    struct kernfs_node *parent;
-} __attribute__((preserve_access_index));
-
-static __always_inline struct kernfs_node *kernfs__parent(const bool btf, struct kernfs_node *kn)
-{
-    if (bpf_core_field_exists(struct kernfs_node___6_15, __parent)) {
-        struct kernfs_node___6_15 *node = (void *)kn;
-
-        return FIELD(btf, node, __parent);
-    } else {
-        struct kernfs_node___old *node = (void *)kn;
-
-        return FIELD(btf, node, parent);
-    }
-}
-
 /* The number of the system call that a task is in, -1 when it is in an exception, an interrupt or none. */
 static __always_inline long regs__syscall(struct pt_regs *regs)
 {
@@ -112,17 +90,14 @@ struct request___5_15 {
     struct gendisk *rq_disk;
 } __attribute__((preserve_access_index));
 
-static __always_inline struct gendisk *request__disk(const bool btf, struct request *rq)
+static __always_inline struct gendisk *request__disk(const bool btf, struct request *rq,
+                                                     struct request_queue *q)
 {
-    if (bpf_core_field_exists(struct request_queue, disk)) {
-        struct request_queue *q = FIELD(btf, rq, q);
+    struct request___5_15 *old = (void *)rq;
 
+    if (bpf_core_field_exists(struct request_queue, disk))
         return FIELD(btf, q, disk);
-    } else {
-        struct request___5_15 *old = (void *)rq;
-
-        return FIELD(btf, old, rq_disk);
-    }
+    return FIELD(btf, old, rq_disk);
 }
 
 #endif

@@ -39,18 +39,26 @@ static __always_inline bool filter__comm_matches(const bool btf, struct task_str
     return true;
 }
 
+/* Is this cgroup the wanted one, or below it? */
+static __always_inline bool filter__cgroup_is_below(const bool btf, struct cgroup *cgroup)
+{
+    for (int i = 0; i < FILTER_MAX_CGROUP_DEPTH && cgroup; i++) {
+        struct kernfs_node *kn = FIELD(btf, cgroup, kn);
+        struct cgroup_subsys_state *parent;
+
+        if (FIELD(btf, kn, id) == filter_cgroup_id)
+            return true;
+        parent = FIELD(btf, cgroup, self.parent);
+        cgroup = parent ? FIELD(btf, parent, cgroup) : NULL;
+    }
+    return false;
+}
+
 static __always_inline bool filter__cgroup_matches(const bool btf, struct task_struct *p)
 {
     struct css_set *set = FIELD(btf, p, cgroups);
-    struct cgroup *cgroup = FIELD(btf, set, dfl_cgrp);
-    struct kernfs_node *kn = FIELD(btf, cgroup, kn);
 
-    for (int i = 0; i < FILTER_MAX_CGROUP_DEPTH && kn; i++) {
-        if (FIELD(btf, kn, id) == filter_cgroup_id)
-            return true;
-        kn = kernfs__parent(btf, kn);
-    }
-    return false;
+    return filter__cgroup_is_below(btf, FIELD(btf, set, dfl_cgrp));
 }
 
 static __always_inline bool filter__matches(const bool btf, struct task_struct *p)

@@ -62,11 +62,6 @@ static __always_inline bool offcpu__waits_for_socket(struct task_struct *p, u64 
     return hint->is_socket;
 }
 
-static __always_inline bool offcpu__in_iowait(const bool btf, struct task_struct *task)
-{
-    return btf ? BPF_CORE_READ_BITFIELD(task, in_iowait) : BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait);
-}
-
 static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_struct *p, u32 state,
                                                                   struct pt_regs *regs, u64 nr,
                                                                   struct file_hint *hint)
@@ -95,27 +90,39 @@ static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_st
     return SONDE_OFFCPU_OTHER;
 }
 
-static __always_inline enum sonde_sched_series offcpu__reason(const bool btf, struct task_struct *p, u32 state,
-                                                               struct file_hint *hint)
+/*
+ * For the running task, which is about to leave the CPU. A global function: to check a load of a typed pointer
+ * the kernel searches its types by name, which takes a millisecond, and it does so once here instead of on
+ * each path of sched_switch.
+ */
+__noinline int offcpu__reason_of_current(u32 state, struct file_hint *hint)
 {
-    u32 flags = FIELD(btf, p, flags);
-    bool iowait = offcpu__in_iowait(btf, p);
+    struct task_struct *task = bpf_get_current_task_btf();
+    bool iowait = BPF_CORE_READ_BITFIELD(task, in_iowait);
     struct pt_regs *regs;
     long nr;
 
-    if (!btf || (flags & PF_KTHREAD))
+    if (!hint)
+        return SONDE_OFFCPU_OTHER;
+    if (task->flags & PF_KTHREAD)
         return iowait ? SONDE_OFFCPU_DISK : SONDE_OFFCPU_OTHER;
-    if (flags & PF_MEMALLOC)
+    if (task->flags & PF_MEMALLOC)
         return SONDE_OFFCPU_FAULT;
-    regs = (struct pt_regs *)bpf_task_pt_regs(p);
+    regs = (struct pt_regs *)bpf_task_pt_regs(task);
     nr = regs__syscall(regs);
     if (nr == -1)
         return state & TASK_UNINTERRUPTIBLE ? SONDE_OFFCPU_FAULT : SONDE_OFFCPU_OTHER;
     if (iowait)
         return SONDE_OFFCPU_DISK;
-    if (task__is_compat(p))
+    if (task__is_compat(task))
         return SONDE_OFFCPU_OTHER;
-    return offcpu__by_syscall(p, state, regs, nr, hint);
+    return offcpu__by_syscall(task, state, regs, nr, hint);
+}
+
+/* The same without BTF: no registers. */
+static __always_inline enum sonde_sched_series offcpu__reason_raw(struct task_struct *task)
+{
+    return BPF_CORE_READ_BITFIELD_PROBED(task, in_iowait) ? SONDE_OFFCPU_DISK : SONDE_OFFCPU_OTHER;
 }
 
 #endif

@@ -51,18 +51,6 @@ struct sonde_sched_counters counters = {};
 /* Slots whose last task has gone: tells user space that there is something to fold. */
 u64 slots_left = 0;
 
-static __always_inline void process__read_comm(const bool btf, struct sonde_process *info,
-                                               struct task_struct *leader)
-{
-    if (btf) {
-#pragma unroll
-        for (int i = 0; i < SONDE_COMM_LEN; i++)
-            info->comm[i] = leader->comm[i];
-    } else {
-        bpf_core_read(info->comm, sizeof(info->comm), &leader->comm);
-    }
-}
-
 static __always_inline u32 process__free_slot(void)
 {
     u32 slot;
@@ -78,9 +66,8 @@ static __always_inline u32 process__free_slot(void)
 }
 
 /* A new slot for a process, or slot 0 when there is none left. */
-static __always_inline u32 process__new_slot(const bool btf, struct task_struct *p, u32 tgid)
+__noinline u32 process__new_slot(u32 tgid, u32 is_kthread)
 {
-    struct task_struct *leader = FIELD(btf, p, group_leader);
     struct sonde_process *info;
     u32 slot = process__free_slot();
     u32 *theirs;
@@ -91,9 +78,7 @@ static __always_inline u32 process__new_slot(const bool btf, struct task_struct 
         return SONDE_OTHER_SLOT;
     }
     info->tgid = tgid;
-    info->start_boottime_ns = FIELD(btf, leader, start_boottime);
-    info->is_kthread = !!(FIELD(btf, p, flags) & PF_KTHREAD);
-    process__read_comm(btf, info, leader);
+    info->is_kthread = is_kthread;
     if (bpf_map_update_elem(&slots_by_tgid, &tgid, &slot, BPF_NOEXIST) == 0)
         return slot;
 
@@ -109,7 +94,7 @@ static __always_inline u32 process__attach(const bool btf, struct task_struct *p
 {
     u32 tgid = FIELD(btf, p, tgid);
     u32 *known = bpf_map_lookup_elem(&slots_by_tgid, &tgid);
-    u32 slot = known ? *known : process__new_slot(btf, p, tgid);
+    u32 slot = known ? *known : process__new_slot(tgid, !!(FIELD(btf, p, flags) & PF_KTHREAD));
     struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &slot);
 
     if (r)
@@ -126,12 +111,29 @@ static __always_inline void process__detach(u32 slot)
         __sync_fetch_and_add(&slots_left, 1);
 }
 
-static __always_inline void process__renamed(const bool btf, struct task_struct *leader, u32 slot)
+/* Notes the name of the process that is running now. Global, so that the verifier looks at it once. */
+__noinline int process__name_current(u32 slot)
 {
+    struct task_struct *leader = bpf_get_current_task_btf()->group_leader;
+    struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
+
+    if (!info || slot == SONDE_OTHER_SLOT)
+        return 0;
+#pragma unroll
+    for (int i = 0; i < SONDE_COMM_LEN; i++)
+        info->comm[i] = leader->comm[i];
+    return 0;
+}
+
+/* The same without BTF. */
+static __always_inline void process__name_current_raw(u32 slot)
+{
+    struct task_struct *task = (struct task_struct *)bpf_get_current_task();
+    struct task_struct *leader = BPF_CORE_READ(task, group_leader);
     struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
 
     if (info && slot != SONDE_OTHER_SLOT)
-        process__read_comm(btf, info, leader);
+        bpf_core_read(info->comm, sizeof(info->comm), &leader->comm);
 }
 
 #endif

@@ -141,19 +141,9 @@ static __always_inline u32 sock__remote_slot(const bool btf, struct sock *sk, u8
 
 static __always_inline bool sock__cgroup_matches(const bool btf, struct sock *sk)
 {
-    struct cgroup *cgroup;
-    struct kernfs_node *kn;
-
     if (!bpf_core_field_exists(struct sock_cgroup_data, cgroup))
         return false;
-    cgroup = FIELD(btf, sk, sk_cgrp_data.cgroup);
-    kn = FIELD(btf, cgroup, kn);
-    for (int i = 0; i < FILTER_MAX_CGROUP_DEPTH && kn; i++) {
-        if (FIELD(btf, kn, id) == filter_cgroup_id)
-            return true;
-        kn = kernfs__parent(btf, kn);
-    }
-    return false;
+    return filter__cgroup_is_below(btf, FIELD(btf, sk, sk_cgrp_data.cgroup));
 }
 
 static __always_inline void sock__name(const bool btf, struct sock *sk, struct sock_entry *e)

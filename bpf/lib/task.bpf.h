@@ -37,7 +37,7 @@ struct task_entry {
     u8 state;   /* enum task_state */
     u8 series;  /* BLOCKED, QUEUED: the off-CPU series of the block, */
     u8 cause;   /* QUEUED: the run-queue series */
-    u8 renamed; /* the leader has taken a new name */
+    u8 unnamed; /* the name of the process is to be read when this task leaves the CPU */
     struct file_hint file;
 };
 
@@ -72,7 +72,6 @@ static __always_inline void task__forget(struct task_entry *t)
     if (t->state >= TASK_STATE_KNOWN)
         process__detach(t->slot);
     t->state = TASK_STATE_NEW;
-    t->renamed = 0;
     t->blocked_ns = 0;
 }
 
@@ -111,6 +110,7 @@ static __always_inline void task__admit(const bool btf, struct task_struct *p, s
     }
     if (t->state < TASK_STATE_KNOWN) {
         t->slot = process__attach(btf, p);
+        t->unnamed = 1;
         t->state = TASK_STATE_KNOWN;
     }
 }

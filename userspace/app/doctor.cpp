@@ -7,6 +7,7 @@
 
 #include "userspace/app/trace_session.h"
 #include "userspace/host/capabilities.h"
+#include "userspace/host/process_count.h"
 #include "userspace/probes/object.h"
 
 namespace sonde {
@@ -164,12 +165,14 @@ Result<DoctorReport> examine_host(const std::string& btf_file, bool verbose)
     ProbeOptions options;
     options.cpus = report.kernel.possible_cpus;
     options.pid_max = report.kernel.pid_max;
+    options.processes = count_processes(fs);
     const MapSizes sizes = choose_sizes(options, *features);
     report.task_store = sizes.task_storage ? "task storage (pid_max " + std::to_string(options.pid_max) + ")"
                                            : "array by pid (" + std::to_string(sizes.task_entries) + " entries)";
     report.kernel_bytes_computed = map_bytes(sizes, options.cpus, 0);
     options.cpus = kLargeCpus;
     options.pid_max = kLargePidMax;
+    options.processes = kLargeProcesses;
     report.kernel_bytes_large =
         map_bytes(choose_sizes(options, *features), kLargeCpus, kLargeProcesses * kThreadsPerProcess);
     if (!report.none_works()) {

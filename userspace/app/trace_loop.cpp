@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <cmath>
 #include <csignal>
 
 #include "userspace/base/unique_fd.h"
@@ -15,6 +16,9 @@ namespace sonde {
 namespace {
 
 using std::chrono::nanoseconds;
+
+// Ended processes give their slots back within two of these.
+constexpr std::chrono::milliseconds kHousekeeping{250};
 
 sigset_t ending_signals()
 {
@@ -65,19 +69,20 @@ Result<EndReason> run_loop(TraceSession& session, const LoopConfig& config)
 {
     const sigset_t signals = ending_signals();
     const UniqueFd signal_fd(signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK));
-    const UniqueFd second = make_timer(std::chrono::seconds(1), true);
+    const UniqueFd housekeeping = make_timer(kHousekeeping, true);
     const UniqueFd interval = make_timer(config.interval, true);
     const UniqueFd end = make_timer(config.duration, false);
-    if (!signal_fd || !second || !interval || !end) {
+    if (!signal_fd || !housekeeping || !interval || !end) {
         return Error::from_errno(errno, "set up timers");
     }
     std::array<pollfd, 5> fds{{{config.target_pidfd, POLLIN, 0},
                                {signal_fd.get(), POLLIN, 0},
                                {end.get(), POLLIN, 0},
                                {interval.get(), POLLIN, 0},
-                               {second.get(), POLLIN, 0}}};
+                               {housekeeping.get(), POLLIN, 0}}};
     const auto begin = std::chrono::steady_clock::now();
     int signals_seen = 0;
+    double last_second = 0;
     for (;;) {
         if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) {
             return Error::from_errno(errno, "wait");
@@ -104,11 +109,12 @@ Result<EndReason> run_loop(TraceSession& session, const LoopConfig& config)
             }
         }
         if (fds[4].revents != 0) {
-            drain(second.get());
+            drain(housekeeping.get());
             session.maintain();
-            if (config.on_second) {
-                const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-                config.on_second(elapsed.count());
+            const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
+            if (config.on_second && std::floor(elapsed.count()) > last_second) {
+                last_second = std::floor(elapsed.count());
+                config.on_second(last_second);
             }
         }
     }

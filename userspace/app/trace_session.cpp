@@ -8,6 +8,7 @@
 
 #include "userspace/host/capabilities.h"
 #include "userspace/host/kernel_settings.h"
+#include "userspace/host/process_count.h"
 #include "userspace/probes/object.h"
 
 namespace sonde {
@@ -72,6 +73,7 @@ Status TraceSession::load_probes(const std::set<ProbeKind>& kinds, const KernelF
     slots_.clear();
     Error first_error{ENOTSUP, "no probe was asked for"};
     bool loaded = false;
+    // One after the other: while an object is loaded libbpf holds all types of the kernel, some 7 MB.
     for (const ProbeKind kind : kinds) {
         Slot slot{kind, nullptr, ""};
         if (!any_hook(choices_, kind)) {
@@ -118,13 +120,16 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     if (!features->raw_tracepoints.works && !features->typed_tracepoints.works) {
         return refused(session->fs_, Error{ENOTSUP, features->raw_tracepoints.why_not});
     }
-    session->network_namespaces_ = network_namespaces(session->fs_);
+    if (config.probes.contains(ProbeKind::kTcp)) {
+        session->network_namespaces_ = network_namespaces(session->fs_);
+    }
     session->options_.filter = config.filter;
     session->options_.btf_file = config.btf_file;
     session->options_.task_store = config.task_store;
     session->options_.by_pid = config.by_pid;
     session->options_.cpus = settings.possible_cpus;
     session->options_.pid_max = settings.pid_max;
+    session->options_.processes = count_processes(session->fs_);
     session->options_.listening_ports = listening_ports(session->fs_, session->network_namespaces_);
     if (config.filter.kind == SONDE_FILTER_TREE) {
         Result<std::unique_ptr<FollowProbe>> follow = load_follow_probe(session->options_, *features);

@@ -38,7 +38,7 @@ class TraceSession {
     // Follows the children of this process. REQUIRES: the filter's kind is SONDE_FILTER_TREE.
     Status follow(pid_t tgid);
     Status attach();
-    // To be called about once a second.
+    // Housekeeping, to be called a few times a second; next to free when there is nothing to do.
     void maintain();
     // Stops counting. Readings after this are complete.
     void detach();

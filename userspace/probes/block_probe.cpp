@@ -195,9 +195,7 @@ Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, con
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
     skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_OCTAVES;
     set_filter(skel->rodata, options.filter);
-    if (options.follow_targets_fd >= 0) {
-        bpf_map__reuse_fd(skel->maps.follow_targets, options.follow_targets_fd);
-    }
+    use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "block"); !status) {
         return status.error();
     }

@@ -2,21 +2,28 @@
 #include "userspace/probes/features.h"
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <linux/bpf.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include <array>
 #include <cstring>
 #include <string_view>
+#include <vector>
 
 #include "userspace/base/unique_fd.h"
+#include "userspace/probes/kernel_types.h"
 #include "userspace/probes/libbpf_ptr.h"
 
 namespace sonde {
 namespace {
 
-constexpr std::string_view kTypedefPrefix = "btf_trace_";
-// Functions whose number of arguments decides between two forms of a program.
-constexpr std::array<std::string_view, 1> kFunctions{"inet_csk_accept"};
+constexpr const char* kKernelBtf = "/sys/kernel/btf/vmlinux";
+// A function that every kernel has, to try fentry on.
+constexpr const char* kTryFunction = "schedule";
+constexpr const char* kTryTracepoint = "btf_trace_sched_switch";
+// The number of arguments of inet_csk_accept decides between two forms of a program.
+const std::set<std::string_view> kFunctions{"inet_csk_accept", kTryFunction};
 
 constexpr bpf_insn kReturnZero[] = {
     {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},
@@ -38,14 +45,14 @@ Feature try_raw_tracepoint()
                    "load a raw_tp program");
 }
 
-Feature try_tracing(const btf* kernel, bpf_attach_type type, const char* name, __u32 kind)
+Feature try_tracing(const KernelTypes& types, bpf_attach_type type, const char* name)
 {
     const std::string what = std::string("load a ") + (type == BPF_TRACE_RAW_TP ? "tp_btf" : "fentry") + " program";
-    const int id = btf__find_by_name_kind(kernel, name, kind);
-    if (id < 0) {
+    const auto id = types.ids.find(name);
+    if (id == types.ids.end()) {
         return {false, what + ": " + name + " is not in the kernel's BTF"};
     }
-    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type, .attach_btf_id = static_cast<__u32>(id));
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = type, .attach_btf_id = id->second);
     return from_fd(bpf_prog_load(BPF_PROG_TYPE_TRACING, "sonde_try", "GPL", kReturnZero, 2, &options), what);
 }
 
@@ -82,25 +89,53 @@ Feature try_statistics()
     return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics");
 }
 
-// One pass over the types: tracepoints by their typedefs, functions by their prototypes.
-void collect_names(const btf* kernel, KernelFeatures& features)
+// The whole file at once: reading it piecemeal would copy it again and again.
+Result<std::vector<char>> read_kernel_btf()
 {
-    const __u32 count = btf__type_cnt(kernel);
-    for (__u32 id = 1; id < count; ++id) {
-        const btf_type* type = btf__type_by_id(kernel, id);
-        const char* raw_name = btf__name_by_offset(kernel, type->name_off);
-        const std::string_view name = raw_name == nullptr ? "" : raw_name;
-        if (btf_is_typedef(type) && name.starts_with(kTypedefPrefix)) {
-            features.tracepoints.emplace(name.substr(kTypedefPrefix.size()));
-        } else if (btf_is_func(type)) {
-            for (const std::string_view wanted : kFunctions) {
-                if (name == wanted) {
-                    const btf_type* prototype = btf__type_by_id(kernel, type->type);
-                    features.function_args.emplace(name, btf_vlen(prototype));
-                }
-            }
-        }
+    UniqueFd fd(::open(kKernelBtf, O_RDONLY | O_CLOEXEC));
+    struct stat info {};
+    if (!fd || ::fstat(fd.get(), &info) != 0) {
+        return Error::from_errno(errno, kKernelBtf);
     }
+    std::vector<char> bytes(static_cast<size_t>(info.st_size));
+    size_t done = 0;
+    while (done < bytes.size()) {
+        const ssize_t n = ::read(fd.get(), bytes.data() + done, bytes.size() - done);
+        if (n <= 0) {
+            return Error::from_errno(n < 0 ? errno : EIO, kKernelBtf);
+        }
+        done += static_cast<size_t>(n);
+    }
+    return bytes;
+}
+
+Result<KernelTypes> kernel_types()
+{
+    const Result<std::vector<char>> bytes = read_kernel_btf();
+    if (!bytes) {
+        return bytes.error();
+    }
+    Result<KernelTypes> types = KernelTypes::scan(*bytes, kFunctions);
+    return types ? types : Result<KernelTypes>(types.error().with(kKernelBtf));
+}
+
+Result<KernelTypes> types_of_file(const std::string& path)
+{
+    const BtfPtr parsed(btf__parse(path.c_str(), nullptr));
+    if (!parsed) {
+        return Error::from_errno(errno, "read BTF from " + path);
+    }
+    __u32 size = 0;
+    const void* raw = btf__raw_data(parsed.get(), &size);
+    Result<KernelTypes> types = KernelTypes::scan({static_cast<const char*>(raw), size}, kFunctions);
+    return types ? types : Result<KernelTypes>(types.error().with(path));
+}
+
+void take_names(const KernelTypes& types, KernelFeatures& features)
+{
+    features.btf.works = true;
+    features.tracepoints = types.tracepoints;
+    features.function_args = types.function_args;
 }
 
 }  // namespace
@@ -108,34 +143,27 @@ void collect_names(const btf* kernel, KernelFeatures& features)
 Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
 {
     KernelFeatures features;
-    errno = 0;
-    BtfPtr kernel(btf__load_vmlinux_btf());
-    const int kernel_error = errno;
-    const Feature no_btf{false, "the kernel shows no BTF (/sys/kernel/btf/vmlinux: " +
-                                    std::string(std::strerror(kernel_error == 0 ? ENOENT : kernel_error)) + ")"};
     features.raw_tracepoints = try_raw_tracepoint();
     features.probe_read_kernel = try_probe_read();
     features.bpf_statistics = try_statistics();
+    const Result<KernelTypes> kernel = kernel_types();
     if (kernel) {
-        features.btf.works = true;
-        collect_names(kernel.get(), features);
-        features.typed_tracepoints =
-            try_tracing(kernel.get(), BPF_TRACE_RAW_TP, "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
-        features.fentry = try_tracing(kernel.get(), BPF_TRACE_FENTRY, "schedule", BTF_KIND_FUNC);
+        take_names(*kernel, features);
+        features.typed_tracepoints = try_tracing(*kernel, BPF_TRACE_RAW_TP, kTryTracepoint);
+        features.fentry = try_tracing(*kernel, BPF_TRACE_FENTRY, kTryFunction);
         features.task_storage = try_map(BPF_MAP_TYPE_TASK_STORAGE, "task storage");
         features.socket_storage = try_map(BPF_MAP_TYPE_SK_STORAGE, "socket storage");
     } else {
-        features.btf = features.typed_tracepoints = features.fentry = features.task_storage = features.socket_storage =
-            no_btf;
+        features.btf = {false, "the kernel shows no BTF (" + kernel.error().what + ")"};
+        features.typed_tracepoints = features.fentry = features.task_storage = features.socket_storage = features.btf;
     }
     if (!btf_file.empty()) {
-        BtfPtr from_file(btf__parse(btf_file.c_str(), nullptr));
-        if (!from_file) {
-            return Error::from_errno(errno, "read BTF from " + btf_file);
+        const Result<KernelTypes> file = types_of_file(btf_file);
+        if (!file) {
+            return file.error();
         }
         if (!kernel) {
-            features.btf.works = true;
-            collect_names(from_file.get(), features);
+            take_names(*file, features);
         }
     }
     return features;

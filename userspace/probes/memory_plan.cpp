@@ -22,6 +22,13 @@ constexpr uint64_t kStampBytes = 24;
 constexpr uint64_t kStamps = 65536;
 constexpr uint64_t kHashEntryBytes = 80;
 
+// Slots for twice the processes that exist, and some for those that come and go: an ended process keeps its
+// slot for half a second.
+constexpr uint32_t kMinProcesses = 2048;
+constexpr uint32_t kMaxProcesses = 16384;
+// A process fills some 30 chunks when it is quiet and some 60 when it is busy, and few are busy.
+constexpr uint32_t kChunksPerProcess = 24;
+
 uint32_t next_power_of_two(uint32_t n)
 {
     uint32_t power = 1;
@@ -36,6 +43,8 @@ uint32_t next_power_of_two(uint32_t n)
 MapSizes choose_sizes(const ProbeOptions& options, const KernelFeatures& features)
 {
     MapSizes sizes;
+    sizes.processes = std::clamp(next_power_of_two(options.processes) * 2, kMinProcesses, kMaxProcesses);
+    sizes.sched_chunks = sizes.processes * kChunksPerProcess;
     sizes.local_chunks = 4096 + 512 * options.cpus;
     const bool storage_possible = features.task_storage.works && features.typed_tracepoints.works;
     const bool array_fits = options.pid_max <= kMaxArrayPids;

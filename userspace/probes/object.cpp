@@ -148,6 +148,15 @@ bpf_object_open_opts open_options(const ProbeOptions& options)
     return open;
 }
 
+void use_follow_targets(bpf_map* map, const ProbeOptions& options)
+{
+    if (options.follow_targets_fd >= 0) {
+        bpf_map__reuse_fd(map, options.follow_targets_fd);
+    } else {
+        bpf_map__set_max_entries(map, 1);
+    }
+}
+
 uint64_t maps_bytes(bpf_object* object)
 {
     uint64_t total = 0;

@@ -56,6 +56,9 @@ void set_filter(Rodata* rodata, const TaskFilter& filter)
     filter.comm.copy(const_cast<char*>(rodata->filter_comm), sizeof(rodata->filter_comm) - 1);
 }
 
+// Shares the set of followed processes, or makes the unused map small.
+void use_follow_targets(bpf_map* map, const ProbeOptions& options);
+
 // Bytes that the kernel accounts to the maps of an object (memlock in fdinfo).
 [[nodiscard]] uint64_t maps_bytes(bpf_object* object);
 

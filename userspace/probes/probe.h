@@ -39,12 +39,13 @@ struct ProbeOptions {
     int follow_targets_fd = -1;             // map of a FollowProbe; -1: not following
     uint32_t cpus = 1;                      // possible CPUs
     uint32_t pid_max = 32768;
+    uint32_t processes = 0;  // that exist when the session begins
 };
 
 // How large the maps are made; see memory_plan.cpp for what they cost.
 struct MapSizes {
-    uint32_t processes = 4096;
-    uint32_t sched_chunks = 24 * 4096;
+    uint32_t processes = 0;
+    uint32_t sched_chunks = 0;
     uint32_t local_chunks = 0;  // of block and of tcp, each
     uint32_t task_entries = 1;  // of the array; 1 when task storage is used
     bool task_storage = false;
@@ -64,7 +65,7 @@ class Probe {
     virtual void detach() = 0;
     // Adds this probe's statuses, histograms and counters to the snapshot.
     virtual Status read(Snapshot& into) = 0;
-    // Housekeeping, to be called about once a second. Next to free when there is nothing to do.
+    // Housekeeping, to be called a few times a second. Next to free when there is nothing to do.
     virtual void maintain() {}
     // What the kernel says that this probe's maps take, in bytes.
     [[nodiscard]] virtual uint64_t kernel_bytes() const = 0;

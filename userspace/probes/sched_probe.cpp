@@ -352,9 +352,7 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
     skel->rodata->may_probe_read = features.probe_read_kernel.works;
     const auto reasons = syscall_reasons();
     std::copy(reasons.begin(), reasons.end(), skel->rodata->syscall_reason);
-    if (options.follow_targets_fd >= 0) {
-        bpf_map__reuse_fd(skel->maps.follow_targets, options.follow_targets_fd);
-    }
+    use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "sched"); !status) {
         return status.error();
     }

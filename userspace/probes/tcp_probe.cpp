@@ -238,9 +238,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
     skel->rodata->accept_is_first_read = uses_first_read(mine);
     skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_OCTAVES;
     set_filter(skel->rodata, options.filter);
-    if (options.follow_targets_fd >= 0) {
-        bpf_map__reuse_fd(skel->maps.follow_targets, options.follow_targets_fd);
-    }
+    use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "tcp"); !status) {
         return status.error();
     }
