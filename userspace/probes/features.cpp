@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,18 +90,11 @@ Feature try_statistics()
     return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics");
 }
 
-// The whole file at once: reading it piecemeal would copy it again and again.
-Result<std::vector<char>> read_kernel_btf()
+Result<std::vector<char>> read_all(int fd, size_t size)
 {
-    UniqueFd fd(::open(kKernelBtf, O_RDONLY | O_CLOEXEC));
-    struct stat info {};
-    if (!fd || ::fstat(fd.get(), &info) != 0) {
-        return Error::from_errno(errno, kKernelBtf);
-    }
-    std::vector<char> bytes(static_cast<size_t>(info.st_size));
-    size_t done = 0;
-    while (done < bytes.size()) {
-        const ssize_t n = ::read(fd.get(), bytes.data() + done, bytes.size() - done);
+    std::vector<char> bytes(size);
+    for (size_t done = 0; done < size;) {
+        const ssize_t n = ::read(fd, bytes.data() + done, size - done);
         if (n <= 0) {
             return Error::from_errno(n < 0 ? errno : EIO, kKernelBtf);
         }
@@ -111,12 +105,21 @@ Result<std::vector<char>> read_kernel_btf()
 
 Result<KernelTypes> kernel_types()
 {
-    const Result<std::vector<char>> bytes = read_kernel_btf();
-    if (!bytes) {
-        return bytes.error();
+    const UniqueFd fd(::open(kKernelBtf, O_RDONLY | O_CLOEXEC));
+    struct stat info {};
+    if (!fd || ::fstat(fd.get(), &info) != 0) {
+        return Error::from_errno(errno, kKernelBtf);
     }
-    Result<KernelTypes> types = KernelTypes::scan(*bytes, kFunctions);
-    return types ? types : Result<KernelTypes>(types.error().with(kKernelBtf));
+    const auto size = static_cast<size_t>(info.st_size);
+    // Kernels before 6.16 cannot map it, and give out a page per read.
+    void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
+    if (mapped != MAP_FAILED) {
+        Result<KernelTypes> types = KernelTypes::scan({static_cast<const char*>(mapped), size}, kFunctions);
+        ::munmap(mapped, size);
+        return types;
+    }
+    const Result<std::vector<char>> bytes = read_all(fd.get(), size);
+    return bytes ? KernelTypes::scan(*bytes, kFunctions) : Result<KernelTypes>(bytes.error());
 }
 
 Result<KernelTypes> types_of_file(const std::string& path)
