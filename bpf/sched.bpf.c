@@ -82,6 +82,13 @@ static __always_inline int sched__wakeup(const bool btf, struct task_struct *p, 
     return 0;
 }
 
+/* An interval that ends and whose beginning we do not have: from before tracing, or because the kernel did not
+ * report an event (some kernels leave out a switch in some ten thousand; ftrace shows the same gaps). */
+static __always_inline void sched__unknown_interval(struct task_entry *t)
+{
+    task__drop(t->state == TASK_STATE_KNOWN ? SONDE_SCHED_DROP_BEGAN_BEFORE : SONDE_SCHED_DROP_EVENT_MISSING);
+}
+
 static __always_inline void sched__switch_out(const bool btf, struct task_struct *p, struct task_entry *t,
                                               bool preempt, u64 now)
 {
@@ -98,7 +105,7 @@ static __always_inline void sched__switch_out(const bool btf, struct task_struct
     if (t->state == TASK_STATE_RUNNING && r)
         sched__record(r, SONDE_ONCPU, t->since_ns, now);
     else
-        task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
+        sched__unknown_interval(t);
 
     if (state & TASK_DEAD) {
         task__forget(t);
@@ -124,10 +131,8 @@ static __always_inline void sched__switch_in(const bool btf, struct task_struct 
         sched__record(r, cause, t->since_ns, now);
         if (t->blocked_ns)
             sched__record(r, t->series, t->blocked_ns, t->since_ns);
-    } else if (t->state == TASK_STATE_BLOCKED) {
-        task__drop(SONDE_SCHED_DROP_NO_WAKEUP);
     } else {
-        task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
+        sched__unknown_interval(t);
     }
     t->state = TASK_STATE_RUNNING;
     t->since_ns = now;

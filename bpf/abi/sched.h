@@ -46,7 +46,7 @@ enum sonde_sched_drop {
     SONDE_SCHED_DROP_NO_TASK_STATE,  /* no memory for the task's state */
     SONDE_SCHED_DROP_PID_COLLISION,  /* two live tasks shared an entry of the array */
     SONDE_SCHED_DROP_CLOCK_BACKWARD, /* end before start: clocks of two CPUs disagree */
-    SONDE_SCHED_DROP_NO_WAKEUP,      /* a blocked task ran without a wakeup that we saw */
+    SONDE_SCHED_DROP_EVENT_MISSING,  /* the kernel did not report the event that began the interval */
     SONDE_SCHED_DROPS,
 };
 

@@ -43,7 +43,7 @@ constexpr std::array<SeriesName, SONDE_SCHED_SERIES> kSeriesNames{{
 }};
 
 constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{
-    "began before tracing", "no memory for task state", "pid collision", "clock went backward", "wakeup not seen"};
+    "began before tracing", "no memory for task state", "pid collision", "clock went backward", "event not reported by the kernel"};
 
 // Processes may be many and call themselves anything: past this number of names the rest is "other".
 constexpr size_t kMaxKeys = 10000;
