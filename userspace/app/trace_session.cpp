@@ -4,6 +4,8 @@
 #include <bpf/bpf.h>
 #include <sys/utsname.h>
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 
 #include "userspace/host/capabilities.h"
@@ -93,6 +95,19 @@ Status TraceSession::load_probes(const std::set<ProbeKind>& kinds, const KernelF
     return loaded ? ok() : Status(first_error);
 }
 
+// What a person should know before the numbers come: once per probe, on stderr.
+void TraceSession::log_probes() const
+{
+    for (const Slot& slot : slots_) {
+        if (slot.probe && spdlog::should_log(spdlog::level::debug)) {
+            spdlog::debug("{}: loaded, {} bytes of kernel memory", probe_name(slot.kind), slot.probe->kernel_bytes());
+        }
+        if (!slot.probe) {
+            spdlog::warn("continuing without {}: {}", probe_name(slot.kind), slot.why_off);
+        }
+    }
+}
+
 // A verifier that refuses the typed programs of a probe may still take their raw twins.
 Status TraceSession::load_with_fallback(const SessionConfig& config, KernelFeatures features)
 {
@@ -142,6 +157,7 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     if (Status status = session->load_with_fallback(config, *features); !status) {
         return refused(session->fs_, status.error());
     }
+    session->log_probes();
     if (config.statistics) {
         session->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
         if (!session->statistics_) {
@@ -171,6 +187,7 @@ Status TraceSession::attach()
             last = status.error();
             slot.why_off = last.what;
             slot.probe.reset();
+            spdlog::warn("continuing without {}: {}", probe_name(slot.kind), slot.why_off);
         }
     }
     started_ = Clock::now();

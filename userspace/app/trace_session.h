@@ -53,6 +53,7 @@ class TraceSession {
     Result<std::unique_ptr<Probe>> load_probe(ProbeKind kind, const KernelFeatures& features);
     Status load_probes(const std::set<ProbeKind>& kinds, const KernelFeatures& features);
     Status load_with_fallback(const SessionConfig& config, KernelFeatures features);
+    void log_probes() const;
 
     struct Slot {
         ProbeKind kind;

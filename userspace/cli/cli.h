@@ -26,6 +26,10 @@ int run_doctor(const std::vector<std::string>& arguments);
 int report(std::string_view command, const Error& error);
 int report_usage(std::string_view command, const std::string& what);
 
+enum class LogLevel { kNothing, kWarnings, kEverything };
+// Sends the program's log to stderr, a line each, as "sonde COMMAND: ...".
+void start_log(const std::string& command, LogLevel level);
+
 // Writes all of it to standard output. A closed pipe or a full disk is an error.
 [[nodiscard]] Status write_output(std::string_view text);
 

@@ -154,6 +154,7 @@ int run_doctor(const std::vector<std::string>& arguments)
     } catch (const CLI::ParseError& error) {
         return report_usage(kName, std::string(error.what()) + " (see sonde doctor --help)");
     }
+    start_log(kName, verbose ? LogLevel::kEverything : LogLevel::kNothing);  // the report says it all
     const Result<DoctorReport> examined = examine_host(btf, verbose);
     if (!examined) {
         return report(kName, examined.error());

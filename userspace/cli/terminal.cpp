@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -29,6 +31,16 @@ int report_usage(std::string_view command, const std::string& what)
 {
     report(command, Error{0, what});
     return kUsage;
+}
+
+void start_log(const std::string& command, LogLevel level)
+{
+    auto logger = spdlog::stderr_logger_st(command);
+    logger->set_pattern("sonde %n: %v");
+    logger->set_level(level == LogLevel::kNothing    ? spdlog::level::off
+                      : level == LogLevel::kWarnings ? spdlog::level::warn
+                                                     : spdlog::level::debug);
+    spdlog::set_default_logger(std::move(logger));
 }
 
 Status write_output(std::string_view text)

@@ -326,6 +326,7 @@ int run_trace(const std::vector<std::string>& arguments)
         report(kName, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
     }
+    start_log(kName, options.verbose ? LogLevel::kEverything : LogLevel::kWarnings);
     block_ending_signals();
     std::optional<Command> command;
     if (!options.command.empty()) {
