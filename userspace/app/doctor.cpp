@@ -47,12 +47,19 @@ DoctorReport::Measurement measurement_of(const KernelFeatures& features, const C
 {
     DoctorReport::Measurement m;
     m.name = choice.measurement;
-    m.rejected = choice.rejected;
     m.remedy = remedy_for(features, capabilities, choice);
     if (choice.row == nullptr) {
-        m.reason = choice.rejected.empty() ? "no hook" : choice.rejected.back();
+        // Often all hooks lack the same thing: then it is said once.
+        const bool one_reason = std::all_of(choice.rejected.begin(), choice.rejected.end(), [&](const std::string& r) {
+            return reason_in(r) == reason_in(choice.rejected.back());
+        });
+        m.reason = choice.rejected.empty() ? "no hook" : reason_in(choice.rejected.back());
+        if (!one_reason) {
+            m.rejected.assign(choice.rejected.begin(), choice.rejected.end() - 1);
+        }
         return m;
     }
+    m.rejected = choice.rejected;
     m.hook = choice.row->hook;
     m.cost = cost_name(choice.row->cost);
     m.state = choice.row->lost.empty() ? ProbeState::kOk : ProbeState::kDegraded;

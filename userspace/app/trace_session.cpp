@@ -81,8 +81,8 @@ Status TraceSession::load_probes(const std::set<ProbeKind>& kinds, const KernelF
         if (!any_hook(choices_, kind)) {
             const auto choice =
                 std::find_if(choices_.begin(), choices_.end(), [kind](const Choice& c) { return c.probe == kind; });
-            slot.why_off = choice->rejected.back();
-            first_error = {ENOTSUP, std::string(probe_name(kind)) + ": " + slot.why_off};
+            slot.why_off = reason_in(choice->rejected.back());
+            first_error = {ENOTSUP, slot.why_off};
         } else if (Result<std::unique_ptr<Probe>> probe = load_probe(kind, features); probe) {
             slot.probe = std::move(*probe);
             loaded = true;

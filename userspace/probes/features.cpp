@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -111,6 +112,9 @@ Result<KernelTypes> kernel_types()
         return Error::from_errno(errno, kKernelBtf);
     }
     const auto size = static_cast<size_t>(info.st_size);
+    if (size == 0) {
+        return Error{ENODATA, std::string(kKernelBtf) + " is empty"};
+    }
     // Kernels before 6.16 cannot map it, and give out a page per read.
     void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (mapped != MAP_FAILED) {
@@ -126,7 +130,10 @@ Result<KernelTypes> types_of_file(const std::string& path)
 {
     const BtfPtr parsed(btf__parse(path.c_str(), nullptr));
     if (!parsed) {
-        return Error::from_errno(errno, "read BTF from " + path);
+        std::array<char, 128> reason;
+        const int code = errno;
+        libbpf_strerror(code, reason.data(), reason.size());  // libbpf has numbers of its own
+        return Error{EINVAL, "read BTF from " + path + ": " + reason.data()};
     }
     __u32 size = 0;
     const void* raw = btf__raw_data(parsed.get(), &size);
@@ -157,7 +164,7 @@ Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
         features.task_storage = try_map(BPF_MAP_TYPE_TASK_STORAGE, "task storage");
         features.socket_storage = try_map(BPF_MAP_TYPE_SK_STORAGE, "socket storage");
     } else {
-        features.btf = {false, "the kernel shows no BTF (" + kernel.error().what + ")"};
+        features.btf = {false, "no BTF of this kernel (" + kernel.error().what + ")"};
         features.typed_tracepoints = features.fentry = features.task_storage = features.socket_storage = features.btf;
     }
     if (!btf_file.empty()) {

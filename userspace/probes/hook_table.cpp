@@ -24,7 +24,7 @@ HookRow typed(std::string_view measurement, ProbeKind probe, std::string_view ho
 }
 
 HookRow raw(std::string_view measurement, ProbeKind probe, std::string_view hook, Names programs, Names tracepoints,
-            std::string_view lost = "about three times the cost per event")
+            std::string_view lost = "a higher cost per event: each field is read by a helper call")
 {
     return {measurement,
             probe,
@@ -169,6 +169,12 @@ const std::vector<HookRow>& hook_table()
 {
     static const std::vector<HookRow> table = make_table();
     return table;
+}
+
+std::string reason_in(const std::string& rejected)
+{
+    const size_t colon = rejected.find(": ");
+    return colon == std::string::npos ? rejected : rejected.substr(colon + 2);
 }
 
 std::vector<Choice> choose_hooks(const KernelFeatures& features)

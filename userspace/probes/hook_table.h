@@ -44,8 +44,11 @@ struct Choice {
     std::string_view measurement;
     ProbeKind probe;
     const HookRow* row = nullptr;       // null: the measurement cannot be made here
-    std::vector<std::string> rejected;  // why better rows, or all, were passed over
+    std::vector<std::string> rejected;  // "HOOK: why": better rows, or all, that were passed over
 };
+
+// "HOOK: why" -> "why"
+[[nodiscard]] std::string reason_in(const std::string& rejected);
 
 // One choice per measurement, in the table's order. Pure.
 [[nodiscard]] std::vector<Choice> choose_hooks(const KernelFeatures& features);
