@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# What:  installs what is missing, builds everything in build/ and runs the tests.
+# Usage: scripts/test.sh [--only LABEL[,LABEL...]]     labels: unit, layers, kernel, e2e, vm (default: all)
+# Prints: how long setup and build took, then what ctest prints, with the time of each label at its end.
+# Exit:  0 if tests ran and all passed or were skipped. kernel, e2e and vm want root and skip without it.
+set -euo pipefail
+
+root=$(cd "$(dirname "$0")/.." && pwd)
+build=$root/build
+die() { echo "test.sh: $*" >&2; exit 2; }
+
+select=()
+case ${1:-} in
+    '') ;;
+    --only)
+        [[ $# -eq 2 && $2 =~ ^(unit|layers|kernel|e2e|vm)(,(unit|layers|kernel|e2e|vm))*$ ]] ||
+            die "--only ${2:-}: give labels out of unit,layers,kernel,e2e,vm"
+        select=(--label-regex "^(${2//,/|})\$")
+        ;;
+    -h | --help) sed -n '3,/^set/{/^#/s/^# \?//p}' "$0"; exit 0 ;;
+    *) die "unknown option $1 (see --help)" ;;
+esac
+
+seconds() { awk -v from="$1" -v to="$EPOCHREALTIME" 'BEGIN { printf "%.1f", to - from }'; }
+start=$EPOCHREALTIME
+"$root/scripts/setup.sh" test
+setup=$(seconds "$start")
+
+start=$EPOCHREALTIME
+mkdir -p "$build"
+log=$build/test-build.log
+if ! { cmake -S "$root" -B "$build" -G Ninja -DCMAKE_EXPORT_COMPILE_COMMANDS=ON && ninja -C "$build"; } >"$log" 2>&1; then
+    grep -aA 30 -m 3 -E '^FAILED|error:|CMake Error' "$log" >&2 || tail -n 30 "$log" >&2
+    echo "test.sh: the build failed, see above ($log has all of it)" >&2
+    exit 1
+fi
+printf 'setup %8s s\nbuild %8s s\n' "$setup" "$(seconds "$start")"
+
+exec ctest --test-dir "$build" --output-on-failure --no-tests=error --output-junit test-results.xml "${select[@]}"

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// What a thread waits for: each kind of wait that sonde-load can do, and nothing else, must show as its reason.
+#include <gtest/gtest.h>
+
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "tests/kernel/block_devices.h"
+#include "tests/kernel/load_run.h"
+#include "tests/kernel/tracer.h"
+
+namespace sonde::test {
+namespace {
+
+using nlohmann::json;
+
+struct Wait {
+    friend void PrintTo(const Wait& wait, std::ostream* out) { *out << wait.name; }
+
+    std::string name;
+    std::vector<std::string> arguments;
+    std::string reason;
+    std::string reason_raw;  // where the hooks cannot tell more
+    bool disk = false;
+};
+
+std::vector<Wait> waits()
+{
+    const std::vector<std::string> five_ms{"--usec", "5000", "--seconds", "0.3"};
+    const auto fed = [&](std::vector<std::string> arguments) {
+        arguments.insert(arguments.end(), five_ms.begin(), five_ms.end());
+        return arguments;
+    };
+    return {
+        {"Sleep", fed({"sleep"}), "sleep", "other"},
+        {"Futex", fed({"futex"}), "lock", "other"},
+        {"Recv", fed({"recv"}), "network", "other"},
+        {"RecvUnix", fed({"recv", "--unix"}), "network", "other"},
+        {"ReadPipe", fed({"read-pipe"}), "other", "other"},
+        {"Epoll", fed({"poll"}), "network", "other"},
+        {"DirectRead", {"direct-read", "--seconds", "0.3"}, "disk", "disk", true},
+        {"Fsync", {"fsync", "--overwrite", "--seconds", "0.3"}, "disk", "disk", true},
+        {"MmapFault", {"mmap-fault", "--seconds", "0.3"}, "fault", "disk", true},
+    };
+}
+
+struct Measured {
+    json truth;
+    Snapshot snapshot;
+};
+
+class OffCpu : public KernelTest, public ::testing::WithParamInterface<Wait> {
+  protected:
+    static void SetUpTestSuite() { disk_ = std::make_unique<ScratchDisk>(); }
+    static void TearDownTestSuite() { disk_.reset(); }
+
+    void SetUp() override
+    {
+        KernelTest::SetUp();
+        if (GetParam().disk && !disk_->usable()) {
+            GTEST_SKIP() << "needs a disk: TMPDIR is in memory and SONDE_TEST_DISK is not set";
+        }
+    }
+
+    // Only the task with this name counts: helpers that feed it have another.
+    static Measured measure(const Wait& wait, Hooks hooks)
+    {
+        const std::string name = fresh_name();
+        std::vector<std::string> arguments = wait.arguments;
+        arguments.insert(arguments.end(), {"--comm", name});
+        if (wait.disk) {
+            arguments.insert(arguments.end(), {"--file", disk_->path()});
+        }
+        TracerConfig config;
+        config.filter = comm_filter(name);
+        config.hooks = hooks;
+        arguments.emplace_back("--ready");
+        LoadRun load(arguments);
+        Tracer tracer(config);
+        load.release();
+        load.wait_ready();  // its start is not part of the load
+        const Snapshot before = tracer.read();
+        Measured measured;
+        measured.truth = load.report();
+        measured.snapshot = delta(tracer.stop(), before);
+        return measured;
+    }
+
+    static inline std::unique_ptr<ScratchDisk> disk_;
+};
+
+INSTANTIATE_TEST_SUITE_P(, OffCpu, ::testing::ValuesIn(waits()),
+                         [](const ::testing::TestParamInfo<Wait>& wait) { return wait.param.name; });
+
+// Of the tasks that bear the traced name.
+double truth_s(const json& truth, const std::string& field)
+{
+    double total = 0;
+    for (const json& task : truth["tasks"]) {
+        if (task["role"] != "feeder") {
+            total += task[field].get<double>() / 1e9;
+        }
+    }
+    return total;
+}
+
+TEST_P(OffCpu, HasTheRightReason)
+{
+    const Measured load = measure(GetParam(), Hooks::kBest);
+    const double all = seconds(histogram(load.snapshot, kOffCpu, {}));
+    const double right = seconds(histogram(load.snapshot, kOffCpu, {{"reason", GetParam().reason}}));
+    EXPECT_GE(right, 0.95 * all);
+
+    // The load's clock around its blocking calls sees the wait and the computing in these calls; the kernel's CPU
+    // time covers all computing, and some of the time between wakeup and running. The truth is between them.
+    const double elapsed = truth_s(load.truth, "elapsed_ns");
+    const double waited = all + seconds(histogram(load.snapshot, kRunQueue, {}));
+    const double slack = 0.03 * elapsed;
+    ASSERT_GT(waited, 0.01);
+    EXPECT_LE(waited, truth_s(load.truth, "blocked_ns") + slack);
+    EXPECT_GE(waited, elapsed - truth_s(load.truth, "cpu_ns") - slack);
+    EXPECT_NEAR(waited + seconds(histogram(load.snapshot, kOnCpu, {})), elapsed, slack);
+}
+
+TEST_P(OffCpu, WithoutTypedTracepointsOnlyDiskIsToldApart)
+{
+    const Measured load = measure(GetParam(), Hooks::kRaw);
+    const double all = seconds(histogram(load.snapshot, kOffCpu, {}));
+    ASSERT_GT(all, 0.01);
+    EXPECT_GE(seconds(histogram(load.snapshot, kOffCpu, {{"reason", GetParam().reason_raw}})), 0.9 * all);
+    EXPECT_EQ(status_of_measurement(load.snapshot, "off-CPU time").state, ProbeState::kDegraded);
+}
+
+}  // namespace
+}  // namespace sonde::test

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Many processes: each is counted, under its right name, and gives back what it used.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <thread>
+
+#include "tests/kernel/load_run.h"
+#include "tests/kernel/sched_variant.h"
+#include "tests/kernel/tracer.h"
+
+namespace sonde::test {
+namespace {
+
+using nlohmann::json;
+using std::chrono::milliseconds;
+
+class Population : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {};
+
+INSTANTIATE_TEST_SUITE_P(, Population, ::testing::ValuesIn(sched_variants()), name_of_variant);
+
+const Labels kForked{{"process", "load-fork"}};  // the children of load `forks` name themselves so
+
+struct Forks {
+    uint64_t forks = 0;
+    Snapshot snapshot;
+
+    [[nodiscard]] uint64_t woken() const
+    {
+        return histogram(snapshot, kRunQueue, {{"process", "load-fork"}, {"cause", "woken"}}).count();
+    }
+    [[nodiscard]] uint64_t count(const std::string& metric) const
+    {
+        return histogram(snapshot, metric, kForked).count();
+    }
+    // Whole lives: as many beginnings to run as ends; one wakeup for the birth and one for each block.
+    [[nodiscard]] bool complete() const
+    {
+        return count(kRunQueue) == count(kOnCpu) && woken() == forks + count(kOffCpu);
+    }
+};
+
+Forks measure_forks(const TracerConfig& config, const std::vector<std::string>& arguments, milliseconds interval)
+{
+    Tracer tracer(config);
+    LoadRun load(arguments);
+    load.release();
+    Forks measured;
+    measured.forks = load.report(interval, [&] { tracer.maintain(); })["count"].get<uint64_t>();
+    for (int i = 0; i < 3; ++i) {
+        tracer.maintain();
+    }
+    measured.snapshot = tracer.stop();
+    return measured;
+}
+
+TEST_P(Population, EveryShortLivedProcessIsCounted)
+{
+    const Forks load = measure_complete(
+        [] {
+            return measure_forks(GetParam().config(), {"forks", "--rate", "500", "--count", amount(300)},
+                                 milliseconds(200));
+        },
+        [](const Forks& each) { return each.complete(); });
+    EXPECT_EQ(load.count(kRunQueue), load.count(kOnCpu)) << describe(load.snapshot);
+    EXPECT_EQ(load.woken(), load.forks + load.count(kOffCpu)) << describe(load.snapshot);
+}
+
+TEST_P(Population, SlotsOfEndedProcessesAreUsedAgain)
+{
+    TracerConfig config = GetParam().config();
+    config.processes = 300;  // fewer than there will be processes, more than live at the same time
+    const Forks load = measure_complete(
+        [&] {
+            return measure_forks(config, {"forks", "--rate", "1000", "--count", "700"}, milliseconds(20));
+        },
+        [](const Forks& each) { return each.complete(); });
+    EXPECT_EQ(load.woken(), load.forks + load.count(kOffCpu)) << describe(load.snapshot);
+    EXPECT_EQ(load.count(kRunQueue), load.count(kOnCpu)) << describe(load.snapshot);
+    EXPECT_EQ(histogram(load.snapshot, kOnCpu, {{"process", "other"}}).count(), 0U);
+    EXPECT_FALSE(status_of_measurement(load.snapshot, "on-CPU time").reason.starts_with("too many"));
+}
+
+TEST_P(Population, WithoutFreeSlotsEventsGoToOther)
+{
+    TracerConfig config = GetParam().config();
+    config.processes = 2;  // "other" and one more
+    Tracer tracer(config);
+    const json truth = run_load({"forks", "--rate", "500", "--count", "50"});
+    const Snapshot snapshot = tracer.stop();
+    EXPECT_GE(histogram(snapshot, kRunQueue, {{"process", "other"}}).count(), truth["count"].get<uint64_t>());
+    EXPECT_EQ(status_of_measurement(snapshot, "on-CPU time").state, ProbeState::kDegraded);
+}
+
+TEST_P(Population, KernelThreadsOfAllCpusShareAName)
+{
+    Tracer tracer(GetParam().config());
+    const auto seen = [&tracer] {
+        usleep(20'000);  // timers and their workers run meanwhile
+        return values_of(tracer.read(), kRunQueue, "process").contains("kworker");
+    };
+    ASSERT_TRUE(poll_until(seen)) << "no kworker ran";
+    for (const std::string& name : values_of(tracer.stop(), "sonde_sched_", "process")) {
+        EXPECT_FALSE(name.starts_with("kworker") && name != "kworker") << name;
+    }
+}
+
+TEST_P(Population, AProcessShowsUnderTheNameThatExecGaveIt)
+{
+    TracerConfig config = GetParam().config();
+    config.by_pid = true;
+    Tracer tracer(config);
+    LoadRun load({"sleep", "--count", "20", "--comm", "renamed"}, {.via = {"nice"}});  // this program, nice, renamed
+    const std::string pid = std::to_string(load.pid());
+    load.release();
+    load.report();
+    const Snapshot snapshot = tracer.stop();
+    EXPECT_GE(histogram(snapshot, kOffCpu, {{"process", "renamed"}, {"pid", pid}}).count(), 20U);
+    EXPECT_EQ(histogram(snapshot, kOnCpu, {{"pid", pid}}), histogram(snapshot, kOnCpu, {{"process", "renamed"}}));
+}
+
+// A first turn on the CPU that is still going on: the wait for it is counted already.
+TEST_P(Population, AProcessHasItsNameFromItsFirstNumberOn)
+{
+    Tracer tracer(GetParam().config());
+    const pid_t child = fork();
+    if (child == 0) {
+        for (volatile uint64_t turns = 0;;) {
+            turns = turns + 1;
+        }
+    }
+    const auto running = [child] {
+        std::ifstream stat("/proc/" + std::to_string(child) + "/schedstat");
+        uint64_t ran_ns = 0;
+        stat >> ran_ns;
+        return ran_ns > 0;
+    };
+    EXPECT_TRUE(poll_until(running));
+    const Snapshot snapshot = tracer.read();
+    kill(child, SIGKILL);
+    waitpid(child, nullptr, 0);
+    EXPECT_FALSE(values_of(snapshot, "sonde_sched_", "process").contains(""));
+}
+
+TEST_P(Population, AThreadCountsForItsProcessWhateverItCallsItself)
+{
+    Tracer tracer(GetParam().config());
+    constexpr uint64_t kSleeps = 30;
+    std::thread thread([] {
+        prctl(PR_SET_NAME, "thread-of-mine");
+        for (uint64_t i = 0; i < kSleeps; ++i) {
+            usleep(100);
+        }
+    });
+    thread.join();
+    const Snapshot snapshot = tracer.stop();
+    EXPECT_FALSE(values_of(snapshot, "sonde_sched_", "process").contains("thread-of-mine"));
+    char mine[16] = {};
+    prctl(PR_GET_NAME, mine);
+    const Histogram blocks = histogram(snapshot, kOffCpu, {{"process", mine}});
+    EXPECT_GE(blocks.count(), kSleeps);
+}
+
+// exec in another thread than the leader: the thread takes the leader's pid.
+TEST_P(Population, ExecInASecondThreadKeepsTheProcess)
+{
+    TracerConfig config = GetParam().config();
+    config.by_pid = true;
+    Tracer tracer(config);
+    const pid_t child = fork();
+    if (child == 0) {
+        std::thread second([] { execlp("sleep", "sleep", "0.2", static_cast<char*>(nullptr)); });
+        pause();
+    }
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    tracer.maintain();
+    const Snapshot snapshot = tracer.stop();
+    const Labels sleeper{{"process", "sleep"}, {"pid", std::to_string(child)}};
+    EXPECT_NEAR(seconds(histogram(snapshot, kOffCpu, sleeper)), 0.2, 0.1);
+    EXPECT_EQ(discarded(snapshot, "on-CPU time", "pid collision"), 0U);
+}
+
+}  // namespace
+}  // namespace sonde::test

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Run-queue latency, its causes, and on-CPU time, for each way in which the state of a task can be kept.
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/kernel/load_run.h"
+#include "tests/kernel/sched_variant.h"
+#include "tests/kernel/tracer.h"
+
+namespace sonde::test {
+namespace {
+
+using nlohmann::json;
+
+// A load of this name, on one CPU or several; what it measured and what was measured of it.
+struct Measured {
+    json truth;
+    Snapshot snapshot;
+    uint64_t life_ns = 0;
+    uint64_t stolen = 0;
+
+    [[nodiscard]] Histogram run_queue(const std::string& cause) const
+    {
+        return histogram(snapshot, kRunQueue, {{"process", name}, {"cause", cause}});
+    }
+    [[nodiscard]] Histogram all(const std::string& metric) const
+    {
+        return histogram(snapshot, metric, {{"process", name}});
+    }
+    std::string name;
+};
+
+class Sched : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {
+  protected:
+    static Measured measure(std::vector<std::string> arguments, const Place& place = {})
+    {
+        Measured measured;
+        measured.name = fresh_name();
+        arguments.insert(arguments.end(), {"--comm", measured.name});
+        const uint64_t stolen_before = stolen_ns();
+        Tracer tracer(GetParam().config());
+        LoadRun load(arguments, place);
+        load.release();
+        measured.truth = load.report();
+        measured.snapshot = tracer.stop();
+        measured.life_ns = load.life_ns();
+        measured.stolen = stolen_ns() - stolen_before;
+        return measured;
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(, Sched, ::testing::ValuesIn(sched_variants()), name_of_variant);
+
+// The time in which the load's tasks existed and did not compute.
+double not_running_s(const json& truth)
+{
+    double total = 0;
+    for (const json& task : truth["tasks"]) {
+        total += (task["elapsed_ns"].get<double>() - task["cpu_ns"].get<double>()) / 1e9;
+    }
+    return total;
+}
+
+TEST_P(Sched, TwoSpinnersOnOneCpuWaitForEachOther)
+{
+    const Measured spin = measure({"spin", "--threads", "2", "--cpu", "0", "--seconds", "0.6"});
+    const Histogram preempted = spin.run_queue("preempted");
+    const double truth = not_running_s(spin.truth);
+    ASSERT_GT(truth, 0.4);  // half of 2 x 0.6 s, and the load itself says so
+    EXPECT_NEAR(seconds(preempted), truth, 0.03 * truth + static_cast<double>(spin.stolen) / 1e9);
+    EXPECT_GT(mean_ns(preempted), 0.5e6);  // a time slice is some milliseconds
+    EXPECT_LT(seconds(spin.run_queue("woken")), 0.1 * truth);
+    EXPECT_EQ(spin.run_queue("throttled").count(), 0U);
+}
+
+TEST_P(Sched, TwoSpinnersOnTwoCpusDoNotWait)
+{
+    if (sysconf(_SC_NPROCESSORS_ONLN) < 2) {
+        GTEST_SKIP() << "needs a second CPU";
+    }
+    const Measured spin = measure({"spin", "--threads", "2", "--cpus", "0,1", "--seconds", "0.3"}, {.nice = -20});
+    const double truth = not_running_s(spin.truth);  // a millisecond, but for what else runs on this host
+    EXPECT_NEAR(seconds(spin.all(kRunQueue)), truth, 0.01 + static_cast<double>(spin.stolen) / 1e9);
+}
+
+TEST_P(Sched, EveryBlockOfAPingPongIsOneOffCpuTimeAndOneWakeup)
+{
+    const Measured pipe = measure({"pipe", "--cpu", "0", "--count", amount(20'000)});
+    const auto blocks = pipe.truth["voluntary_switches"].get<double>();
+    const auto preemptions = pipe.truth["involuntary_switches"].get<double>();
+    const auto round_trips = pipe.truth["count"].get<double>();
+    // Beyond what the two tasks count: start, exit, and the parent that waits for both.
+    constexpr double kEnds = 40;
+    EXPECT_NEAR(static_cast<double>(pipe.run_queue("woken").count()), blocks, kEnds);
+    EXPECT_NEAR(static_cast<double>(pipe.all(kOffCpu).count()), blocks, kEnds);
+    EXPECT_NEAR(static_cast<double>(pipe.run_queue("preempted").count()), preemptions, kEnds);
+    EXPECT_NEAR(static_cast<double>(pipe.all(kOnCpu).count()), blocks + preemptions, 2 * kEnds);
+    // On one CPU each message is handed over by exactly one switch, voluntary or not.
+    EXPECT_NEAR(static_cast<double>(pipe.all(kOnCpu).count()), 2 * round_trips, 0.02 * round_trips + 2 * kEnds);
+}
+
+TEST_P(Sched, OnCpuTimeIsTheCpuTimeOfTheProcess)
+{
+    const Measured spin = measure({"spin", "--threads", "1", "--seconds", "0.5"});
+    const double truth = spin.truth["cpu_ns"].get<double>() / 1e9;
+    EXPECT_NEAR(seconds(spin.all(kOnCpu)), truth, 0.02 * truth + static_cast<double>(spin.stolen) / 1e9);
+}
+
+TEST_P(Sched, ThreeStatesTogetherAreTheWallTimeOfAllThreads)
+{
+    struct Case {
+        std::vector<std::string> arguments;
+        size_t worker;  // the task that is not the leader
+    };
+    const std::vector<Case> cases{{{"futex", "--usec", "1000", "--seconds", "0.5"}, 1},
+                                  {{"spin", "--threads", "1", "--cpu", "0", "--seconds", "0.5"}, 0}};
+    for (const Case& each : cases) {
+        const Measured load = measure(each.arguments);
+        const double sum =
+            seconds(load.all(kRunQueue)) + seconds(load.all(kOnCpu)) + seconds(load.all(kOffCpu));
+        const double wall = static_cast<double>(load.life_ns) / 1e9 +
+                            load.truth["tasks"][each.worker]["elapsed_ns"].get<double>() / 1e9;
+        EXPECT_NEAR(sum, wall, 0.02 * wall) << each.arguments.front();
+    }
+}
+
+TEST_P(Sched, NothingIsDiscardedOfAProcessThatLivesWithinTheSession)
+{
+    const Measured pipe = measure_complete(
+        [] { return measure({"pipe", "--count", amount(4'000)}); },
+        [](const Measured& m) { return m.all(kOnCpu).count() == m.all(kRunQueue).count(); });
+    const std::string measurement = "run-queue latency";
+    for (const char* reason : {"no memory for task state", "pid collision", "clock went backward", "wakeup not seen",
+                               "interrupted program"}) {
+        EXPECT_EQ(discarded(pipe.snapshot, measurement, reason), 0U) << reason;
+    }
+    // What runs begins once and ends once.
+    EXPECT_EQ(pipe.all(kOnCpu).count(), pipe.all(kRunQueue).count());
+}
+
+}  // namespace
+}  // namespace sonde::test

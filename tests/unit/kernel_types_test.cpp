@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/kernel_types.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "userspace/probes/libbpf_ptr.h"
+
+namespace sonde {
+namespace {
+
+// Kinds and sizes as Documentation/bpf/btf.rst of the kernel gives them, not from its headers.
+enum Kind : uint32_t { kInt = 1, kStruct = 4, kTypedef = 8, kFunc = 12, kFuncProto = 13 };
+constexpr uint32_t kKindFlag = 0x80;  // bit 31 of a type's info, seen from the kind
+constexpr uint32_t kHeaderBytes = 24;
+constexpr uint32_t kTypeBytes = 12;
+
+struct Layout {
+    uint32_t kind;
+    uint32_t entries;
+    uint32_t tail_bytes;
+};
+constexpr Layout kLayouts[] = {
+    {1, 0, 4},    // INT
+    {2, 0, 0},    // PTR
+    {3, 0, 12},   // ARRAY
+    {4, 3, 36},   // STRUCT
+    {4, 0, 0},    // STRUCT without members
+    {5, 2, 24},   // UNION
+    {6, 3, 24},   // ENUM
+    {7, 0, 0},    // FWD
+    {8, 0, 0},    // TYPEDEF
+    {9, 0, 0},    // VOLATILE
+    {10, 0, 0},   // CONST
+    {11, 0, 0},   // RESTRICT
+    {12, 0, 0},   // FUNC
+    {12, 1, 0},   // FUNC: here the number is the linkage, nothing follows
+    {13, 5, 40},  // FUNC_PROTO
+    {14, 0, 4},   // VAR
+    {15, 2, 24},  // DATASEC
+    {16, 0, 0},   // FLOAT
+    {17, 0, 4},   // DECL_TAG
+    {18, 0, 0},   // TYPE_TAG
+    {19, 3, 36},  // ENUM64
+};
+
+void put(std::vector<char>& bytes, uint32_t value)
+{
+    const char* begin = reinterpret_cast<const char*>(&value);
+    bytes.insert(bytes.end(), begin, begin + sizeof(value));
+}
+
+// BTF, byte by byte: header, types, strings.
+class Btf {
+  public:
+    uint32_t add_name(const std::string& text)
+    {
+        strings.insert(strings.end(), text.c_str(), text.c_str() + text.size() + 1);
+        return static_cast<uint32_t>(strings.size() - text.size() - 1);
+    }
+    // Returns the type's id. The tail is all ones: were it read as a type, the type would be malformed.
+    uint32_t add(uint32_t kind, uint32_t name, uint32_t entries = 0, uint32_t type = 0, uint32_t tail_bytes = 0)
+    {
+        put(types, name);
+        put(types, kind << 24 | entries);
+        put(types, type);
+        types.insert(types.end(), tail_bytes, '\xff');
+        ends.push_back(types.size());
+        return static_cast<uint32_t>(ends.size());
+    }
+    uint32_t add(const std::string& name, uint32_t kind, uint32_t type) { return add(kind, add_name(name), 0, type); }
+    uint32_t add_prototype(uint32_t arguments) { return add(kFuncProto, 0, arguments, 0, arguments * 8); }
+
+    [[nodiscard]] std::vector<char> bytes() const
+    {
+        std::vector<char> all;
+        put(all, 0xeb9f | 1U << 16);  // magic, version
+        put(all, kHeaderBytes);
+        put(all, 0);
+        put(all, static_cast<uint32_t>(types.size()));
+        put(all, static_cast<uint32_t>(types.size()));
+        put(all, static_cast<uint32_t>(strings.size()));
+        all.insert(all.end(), types.begin(), types.end());
+        all.insert(all.end(), strings.begin(), strings.end());
+        return all;
+    }
+
+    std::vector<char> types;
+    std::vector<size_t> ends;  // of each type
+    std::vector<char> strings{'\0'};
+};
+
+Btf with_every_kind()
+{
+    Btf btf;
+    for (const Layout& layout : kLayouts) {
+        btf.add(layout.kind, 0, layout.entries, 0, layout.tail_bytes);
+    }
+    return btf;
+}
+
+void expect_malformed(const std::vector<char>& bytes, const std::string& what)
+{
+    const Result<KernelTypes> types = KernelTypes::scan(bytes, {"f"});
+    ASSERT_FALSE(types) << what;
+    EXPECT_EQ(types.error().code, EINVAL) << what;
+}
+
+TEST(KernelTypes, FindsTracepointsByTheirTypedefs)
+{
+    Btf btf;
+    btf.add("btf_trace_sched_switch", kTypedef, 7);
+    btf.add("btf_trace", kTypedef, 7);
+    btf.add("my_btf_trace_x", kTypedef, 7);
+    btf.add("btf_trace_not_a_typedef", kFunc, 7);
+    const uint32_t second = btf.add("btf_trace_tcp_probe", kTypedef, 7);
+    const Result<KernelTypes> types = KernelTypes::scan(btf.bytes(), {});
+    ASSERT_TRUE(types) << types.error().what;
+    EXPECT_EQ(types->tracepoints, (std::set<std::string>{"sched_switch", "tcp_probe"}));
+    EXPECT_EQ(types->ids,
+              (std::map<std::string, uint32_t>{{"btf_trace_sched_switch", 1}, {"btf_trace_tcp_probe", second}}));
+    EXPECT_TRUE(types->function_args.empty());
+}
+
+TEST(KernelTypes, StepsOverEveryKind)
+{
+    for (const Layout& layout : kLayouts) {
+        for (const uint32_t flag : {0U, kKindFlag}) {
+            Btf btf;
+            btf.add(layout.kind | flag, 0, layout.entries, 0, layout.tail_bytes);
+            btf.add("btf_trace_x", kTypedef, 1);
+            const Result<KernelTypes> types = KernelTypes::scan(btf.bytes(), {});
+            ASSERT_TRUE(types) << "kind " << layout.kind << " with " << layout.entries << " entries";
+            EXPECT_EQ(types->ids, (std::map<std::string, uint32_t>{{"btf_trace_x", 2}})) << "kind " << layout.kind;
+        }
+    }
+}
+
+TEST(KernelTypes, StepsOverTheLargestStruct)
+{
+    Btf btf;
+    btf.add(kStruct, 0, 65535, 0, 65535 * 12);
+    btf.add("btf_trace_x", kTypedef, 1);
+    const Result<KernelTypes> types = KernelTypes::scan(btf.bytes(), {});
+    ASSERT_TRUE(types) << types.error().what;
+    EXPECT_EQ(types->ids.at("btf_trace_x"), 2U);
+}
+
+TEST(KernelTypes, RefusesAKindWhoseSizeItDoesNotKnow)
+{
+    for (const uint32_t kind : {0U, 20U, 31U}) {
+        Btf btf;
+        btf.add("btf_trace_x", kTypedef, 1);
+        btf.add(kind, 0);
+        expect_malformed(btf.bytes(), "kind " + std::to_string(kind));
+    }
+}
+
+TEST(KernelTypes, CountsArgumentsOfTheFunctionsAskedFor)
+{
+    Btf btf;
+    const uint32_t two = btf.add_prototype(2);
+    const uint32_t after = btf.add("after_its_prototype", kFunc, two);
+    const uint32_t before = btf.add("before_its_prototype", kFunc, 4);
+    ASSERT_EQ(btf.add_prototype(4), 4U);
+    btf.add("not_asked_for", kFunc, two);
+    btf.add("not_asked_for_and_dangling", kFunc, 99);
+    btf.add("only_a_typedef", kTypedef, two);
+    const Result<KernelTypes> types =
+        KernelTypes::scan(btf.bytes(), {"after_its_prototype", "before_its_prototype", "only_a_typedef", "missing"});
+    ASSERT_TRUE(types) << types.error().what;
+    EXPECT_EQ(types->function_args,
+              (std::map<std::string, int>{{"after_its_prototype", 2}, {"before_its_prototype", 4}}));
+    EXPECT_EQ(types->ids,
+              (std::map<std::string, uint32_t>{{"after_its_prototype", after}, {"before_its_prototype", before}}));
+}
+
+TEST(KernelTypes, TakesTheFirstOfTwoStaticFunctionsWithOneName)
+{
+    Btf btf;
+    const uint32_t first = btf.add("f", kFunc, 3);
+    btf.add("f", kFunc, 4);
+    btf.add_prototype(1);
+    btf.add_prototype(6);
+    const Result<KernelTypes> types = KernelTypes::scan(btf.bytes(), {"f"});
+    ASSERT_TRUE(types);
+    EXPECT_EQ(types->function_args.at("f"), 1);
+    EXPECT_EQ(types->ids.at("f"), first);
+}
+
+TEST(KernelTypes, RefusesAFunctionWithoutAPrototype)
+{
+    for (const uint32_t prototype : {0U, 1U, 2U, 4U, UINT32_MAX}) {  // none, itself, an integer, beyond the last
+        Btf btf;
+        btf.add("f", kFunc, prototype);
+        btf.add(kInt, 0, 0, 0, 4);
+        btf.add_prototype(1);
+        expect_malformed(btf.bytes(), "prototype " + std::to_string(prototype));
+    }
+}
+
+TEST(KernelTypes, TruncatedDataIsAnError)
+{
+    Btf btf = with_every_kind();
+    btf.add("f", kFunc, btf.add_prototype(2));
+    const std::vector<char> whole = btf.bytes();
+    for (size_t size = 0; size < whole.size(); ++size) {
+        const std::vector<char> cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
+        expect_malformed(cut, "cut to " + std::to_string(size));
+    }
+}
+
+TEST(KernelTypes, TypesMayEndOnlyWhereATypeEnds)
+{
+    const Btf whole = with_every_kind();
+    for (size_t size = 1; size <= whole.types.size(); ++size) {
+        Btf cut = whole;
+        cut.types.resize(size);
+        const bool at_an_end = std::find(whole.ends.begin(), whole.ends.end(), size) != whole.ends.end();
+        EXPECT_EQ(static_cast<bool>(KernelTypes::scan(cut.bytes(), {})), at_an_end) << size;
+    }
+}
+
+TEST(KernelTypes, ADamagedByteDoesNoHarm)
+{
+    Btf btf;
+    btf.add("f", kFunc, btf.add_prototype(2));
+    btf.add("btf_trace_x", kTypedef, 1);
+    const std::vector<char> whole = btf.bytes();
+    for (size_t at = 0; at < whole.size(); ++at) {
+        for (int value = 0; value < 256; ++value) {
+            std::vector<char> damaged = whole;
+            damaged[at] = static_cast<char>(value);
+            const Result<KernelTypes> types = KernelTypes::scan(damaged, {"f"});
+            for (const auto& [name, id] : types ? types->ids : std::map<std::string, uint32_t>()) {
+                EXPECT_LE(id, damaged.size() / kTypeBytes) << name << ", byte " << at << " is " << value;
+            }
+        }
+    }
+}
+
+TEST(KernelTypes, NamesMustLieInTheStrings)
+{
+    const auto with_name_at = [](uint32_t offset) {
+        Btf btf;
+        btf.add_name("btf_trace_x");  // 1 to 12, its NUL included
+        btf.add(kTypedef, offset);
+        return btf.bytes();
+    };
+    EXPECT_TRUE(KernelTypes::scan(with_name_at(1), {})->tracepoints.contains("x"));
+    EXPECT_TRUE(KernelTypes::scan(with_name_at(12), {})->tracepoints.empty());
+    for (const uint32_t offset : {13U, 14U, 0x7fffffffU, UINT32_MAX}) {
+        expect_malformed(with_name_at(offset), "name at " + std::to_string(offset));
+    }
+}
+
+TEST(KernelTypes, TheStringsMustEnd)
+{
+    Btf btf;
+    btf.add("btf_trace_x", kTypedef, 1);
+    btf.strings.pop_back();
+    expect_malformed(btf.bytes(), "no NUL at the end");
+    btf.strings.clear();
+    expect_malformed(btf.bytes(), "no strings");
+}
+
+TEST(KernelTypes, TheHeaderSaysWhereTheSectionsAre)
+{
+    Btf btf;
+    btf.add("btf_trace_x", kTypedef, 1);
+    std::vector<char> longer = btf.bytes();
+    const uint32_t longer_header = kHeaderBytes + 8;  // fields that a later kernel may add
+    longer.insert(longer.begin() + kHeaderBytes, 8, '\x55');
+    std::memcpy(longer.data() + 4, &longer_header, sizeof(longer_header));
+    const Result<KernelTypes> types = KernelTypes::scan(longer, {});
+    ASSERT_TRUE(types) << types.error().what;
+    EXPECT_TRUE(types->tracepoints.contains("x"));
+
+    for (const size_t field : {4, 8, 12, 16, 20}) {  // hdr_len, type_off, type_len, str_off, str_len
+        for (const uint32_t value : {UINT32_MAX, UINT32_MAX - kHeaderBytes + 1, 1000U}) {
+            std::vector<char> wrong = btf.bytes();
+            std::memcpy(wrong.data() + field, &value, sizeof(value));
+            expect_malformed(wrong, "field at " + std::to_string(field) + " is " + std::to_string(value));
+        }
+    }
+    std::vector<char> other_order = btf.bytes();
+    std::swap(other_order[0], other_order[1]);
+    expect_malformed(other_order, "magic of the other byte order");
+}
+
+TEST(KernelTypes, AgreesWithLibbpfOnThisKernel)
+{
+    constexpr const char* kFile = "/sys/kernel/btf/vmlinux";
+    std::ifstream file(kFile, std::ios::binary);
+    const std::vector<char> bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+    if (bytes.empty()) {
+        GTEST_SKIP() << "needs a readable " << kFile;
+    }
+    const BtfPtr btf(btf__load_vmlinux_btf());
+    ASSERT_TRUE(btf);
+    const Result<KernelTypes> types = KernelTypes::scan(bytes, {"inet_csk_accept", "schedule"});
+    ASSERT_TRUE(types) << types.error().what;
+
+    const std::string prefix = "btf_trace_";
+    std::set<std::string> tracepoints;
+    for (uint32_t id = 1; id < btf__type_cnt(btf.get()); ++id) {
+        const btf_type* type = btf__type_by_id(btf.get(), id);
+        const std::string name = btf__name_by_offset(btf.get(), type->name_off);
+        if (btf_is_typedef(type) && name.starts_with(prefix)) {
+            tracepoints.insert(name.substr(prefix.size()));
+        }
+    }
+    EXPECT_EQ(types->tracepoints, tracepoints);
+    const int sched_switch = btf__find_by_name_kind(btf.get(), "btf_trace_sched_switch", BTF_KIND_TYPEDEF);
+    EXPECT_EQ(types->ids.at("btf_trace_sched_switch"), static_cast<uint32_t>(sched_switch));
+    for (const char* function : {"inet_csk_accept", "schedule"}) {
+        const int id = btf__find_by_name_kind(btf.get(), function, BTF_KIND_FUNC);
+        if (id < 0) {
+            EXPECT_FALSE(types->function_args.contains(function)) << function;
+            continue;
+        }
+        const btf_type* prototype = btf__type_by_id(btf.get(), btf__type_by_id(btf.get(), id)->type);
+        EXPECT_EQ(types->ids.at(function), static_cast<uint32_t>(id)) << function;
+        EXPECT_EQ(types->function_args.at(function), btf_vlen(prototype)) << function;
+    }
+}
+
+}  // namespace
+}  // namespace sonde
