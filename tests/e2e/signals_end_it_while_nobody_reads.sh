@@ -8,7 +8,7 @@ exec {reader}<>"$tmp/pipe" # opened, never read
 env --default-signal=INT "$sonde" trace --interval 20ms -o json >"$tmp/pipe" 2>"$err" &
 pid=$!
 started+=("$pid")
-until_true 15 grep -q pipe_write "/proc/$pid/wchan" # the pipe is full
+until_true 15 grep -qE 'pipe_write|poll' "/proc/$pid/wchan" # the pipe is full
 kill -TERM "$pid"
 sleep 0.5
 kill -TERM "$pid" 2>/dev/null || true # the second one may not wait for the output

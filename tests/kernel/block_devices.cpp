@@ -59,7 +59,10 @@ LoopDevice::LoopDevice(uint64_t bytes)
     }
 }
 
-LoopDevice::~LoopDevice() { unlink(backing_path_.c_str()); }
+LoopDevice::~LoopDevice()
+{
+    unlink(backing_path_.c_str());
+}
 
 void LoopDevice::discard(uint64_t offset, uint64_t bytes)
 {

@@ -15,9 +15,15 @@ namespace {
 
 constexpr const char* kCpuV1 = "/sys/fs/cgroup/cpu";
 
-bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
+bool exists(const std::string& path)
+{
+    return access(path.c_str(), F_OK) == 0;
+}
 
-bool write(const std::string& path, const std::string& text) { return bool(std::ofstream(path) << text << std::endl); }
+bool write(const std::string& path, const std::string& text)
+{
+    return bool(std::ofstream(path) << text << std::endl);
+}
 
 std::string fresh_folder_name()
 {
@@ -63,9 +69,9 @@ void CgroupFolder::set_cpu_quota(uint64_t quota_us, uint64_t period_us)
 {
     const std::string quota = std::to_string(quota_us);
     const std::string period = std::to_string(period_us);
-    const bool done = exists(path_ + "/cpu.max") ? write(path_ + "/cpu.max", quota + " " + period)
-                                                 : write(path_ + "/cpu.cfs_period_us", period) &&
-                                                       write(path_ + "/cpu.cfs_quota_us", quota);
+    const bool done = exists(path_ + "/cpu.max")
+                          ? write(path_ + "/cpu.max", quota + " " + period)
+                          : write(path_ + "/cpu.cfs_period_us", period) && write(path_ + "/cpu.cfs_quota_us", quota);
     if (!done) {
         throw std::runtime_error("cannot set a CPU quota in " + path_);
     }

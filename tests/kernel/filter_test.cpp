@@ -121,9 +121,9 @@ INSTANTIATE_TEST_SUITE_P(, Filter, ::testing::ValuesIn(filter_cases()),
 
 TEST_P(Filter, OnlyTheWantedProcessShows)
 {
-    const Measured load = measure(
-        ProbeKind::kSched, {"sleep", "--usec", "1000", "--count", "100"},
-        [](const Measured& each) { return histogram(each.snapshot, kOffCpu, {}).count() >= 100; });
+    const Measured load =
+        measure(ProbeKind::kSched, {"sleep", "--usec", "1000", "--count", "100"},
+                [](const Measured& each) { return histogram(each.snapshot, kOffCpu, {}).count() >= 100; });
     EXPECT_EQ(values_of(load.snapshot, "sonde_sched_", "process"), std::set<std::string>{name_});
     const uint64_t blocks = histogram(load.snapshot, kOffCpu, {}).count();
     EXPECT_GE(blocks, 100U) << describe(load.snapshot);
@@ -147,8 +147,8 @@ TEST_P(Filter, ChildrenShowWhereTheFilterWantsThem)
 TEST_P(Filter, OnlyTheRequestsOfTheWantedProcessAreCounted)
 {
     const LoopDevice loop;
-    const Measured load = measure(
-        ProbeKind::kBlock, {"direct-read", "--file", loop.path(), "--count", "500"}, [](const Measured& each) {
+    const Measured load =
+        measure(ProbeKind::kBlock, {"direct-read", "--file", loop.path(), "--count", "500"}, [](const Measured& each) {
             return histogram(each.snapshot, kBlockLatency, {{"stage", "device"}}).count() == each.wanted["count"];
         });
     EXPECT_EQ(histogram(load.snapshot, kBlockLatency, {{"stage", "total"}}).count(),
@@ -163,7 +163,8 @@ TEST_P(Filter, OnlyTheConnectionsOfTheWantedProcessAreCounted)
     const Measured load = measure(ProbeKind::kTcp, {"tcp-rr", "--count", "500"});
     const std::string port = std::to_string(load.wanted["server_port"].get<int>());
     constexpr double kLostPerSide = 4;  // until the owner is known
-    EXPECT_NEAR(static_cast<double>(histogram(load.snapshot, kRtt, {{"port", "ephemeral"}}).count()), 500, kLostPerSide);
+    EXPECT_NEAR(static_cast<double>(histogram(load.snapshot, kRtt, {{"port", "ephemeral"}}).count()), 500,
+                kLostPerSide);
     EXPECT_NEAR(static_cast<double>(histogram(load.snapshot, kRtt, {{"port", port}}).count()),
                 wants_children() ? 500 : 0, kLostPerSide);
     EXPECT_EQ(histogram(load.snapshot, kConnect, {}).count(), 1U);

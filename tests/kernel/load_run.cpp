@@ -20,6 +20,11 @@ namespace {
 
 constexpr int kSlowDivisor = 4;
 
+double seconds(const timeval& time)
+{
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+}
+
 const char* load_path()
 {
     const char* path = std::getenv("SONDE_LOAD");
@@ -58,6 +63,11 @@ bool slow_machine()
 {
     const char* slow = std::getenv("SONDE_TEST_SLOW");
     return slow != nullptr && std::string(slow) == "1";
+}
+
+double startup_s()
+{
+    return slow_machine() ? 0.1 : 0.01;
 }
 
 std::string amount(uint64_t amount)
@@ -149,7 +159,10 @@ void LoadRun::wait_ready()
     }
 }
 
-void LoadRun::signal(int number) const { kill(pid_, number); }
+void LoadRun::signal(int number) const
+{
+    kill(pid_, number);
+}
 
 nlohmann::json LoadRun::report(std::chrono::milliseconds interval, const std::function<void()>& tick)
 {
@@ -162,7 +175,9 @@ nlohmann::json LoadRun::report(std::chrono::milliseconds interval, const std::fu
         }
     }
     int status = 0;
-    waitpid(pid_, &status, 0);
+    rusage usage{};
+    wait4(pid_, &status, 0, &usage);
+    cpu_s_ = seconds(usage.ru_utime) + seconds(usage.ru_stime);
     life_ns_ = monotonic_ns() - released_ns_;
     pid_ = -1;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {

@@ -21,10 +21,13 @@ namespace sonde::test {
 // `amount`, or a quarter of it on a slow machine.
 [[nodiscard]] std::string amount(uint64_t amount);
 
+// What a process may spend on starting and ending, which its load does not account for.
+[[nodiscard]] double startup_s();
+
 // Where and how the load runs.
 struct Place {
-    std::string cgroup{};         // folder of a cgroup to enter before the program starts; empty: none
-    int nice = 0;                 // -20: takes the CPU from everything else on a busy host
+    std::string cgroup{};            // folder of a cgroup to enter before the program starts; empty: none
+    int nice = 0;                    // -20: takes the CPU from everything else on a busy host
     std::vector<std::string> via{};  // a program that is to start sonde-load, with its arguments
 };
 
@@ -45,8 +48,9 @@ class LoadRun {
     // Waits for the end and returns the account; meanwhile calls `tick` every `interval`.
     nlohmann::json report(std::chrono::milliseconds interval = std::chrono::hours(1),
                           const std::function<void()>& tick = {});
-    // From release to the end, when it has ended.
+    // When it has ended: from release to the end; and the CPU time of the process from its creation on.
     [[nodiscard]] uint64_t life_ns() const { return life_ns_; }
+    [[nodiscard]] double cpu_s() const { return cpu_s_; }
 
   private:
     bool read_some();
@@ -57,6 +61,7 @@ class LoadRun {
     std::string text_;
     uint64_t released_ns_ = 0;
     uint64_t life_ns_ = 0;
+    double cpu_s_ = 0;
 };
 
 // Runs a load from beginning to end.

@@ -116,7 +116,7 @@ TEST_P(Population, AProcessShowsUnderTheNameThatExecGaveIt)
     TracerConfig config = GetParam().config();
     config.by_pid = true;
     Tracer tracer(config);
-    LoadRun load({"sleep", "--count", "20", "--comm", "renamed"}, {.via = {"nice"}});  // this program, nice, renamed
+    LoadRun load({"sleep", "--count", "20", "--comm", "renamed"}, {.via = {"env"}});  // this program, env, renamed
     const std::string pid = std::to_string(load.pid());
     load.release();
     load.report();

@@ -18,8 +18,9 @@ using nlohmann::json;
 struct Measured {
     json truth;
     Snapshot snapshot;
-    uint64_t life_ns = 0;
-    uint64_t stolen = 0;
+    double life_s = 0;
+    double cpu_s = 0;
+    double slack_s = 0;  // start, end, and what the hypervisor took
 
     [[nodiscard]] Histogram run_queue(const std::string& cause) const
     {
@@ -45,8 +46,9 @@ class Sched : public KernelTest, public ::testing::WithParamInterface<SchedVaria
         load.release();
         measured.truth = load.report();
         measured.snapshot = tracer.stop();
-        measured.life_ns = load.life_ns();
-        measured.stolen = stolen_ns() - stolen_before;
+        measured.life_s = static_cast<double>(load.life_ns()) / 1e9;
+        measured.cpu_s = load.cpu_s();
+        measured.slack_s = startup_s() + static_cast<double>(stolen_ns() - stolen_before) / 1e9;
         return measured;
     }
 };
@@ -69,7 +71,7 @@ TEST_P(Sched, TwoSpinnersOnOneCpuWaitForEachOther)
     const Histogram preempted = spin.run_queue("preempted");
     const double truth = not_running_s(spin.truth);
     ASSERT_GT(truth, 0.4);  // half of 2 x 0.6 s, and the load itself says so
-    EXPECT_NEAR(seconds(preempted), truth, 0.03 * truth + static_cast<double>(spin.stolen) / 1e9);
+    EXPECT_NEAR(seconds(preempted), truth, 0.03 * truth + spin.slack_s);
     EXPECT_GT(mean_ns(preempted), 0.5e6);  // a time slice is some milliseconds
     EXPECT_LT(seconds(spin.run_queue("woken")), 0.1 * truth);
     EXPECT_EQ(spin.run_queue("throttled").count(), 0U);
@@ -82,7 +84,7 @@ TEST_P(Sched, TwoSpinnersOnTwoCpusDoNotWait)
     }
     const Measured spin = measure({"spin", "--threads", "2", "--cpus", "0,1", "--seconds", "0.3"}, {.nice = -20});
     const double truth = not_running_s(spin.truth);  // a millisecond, but for what else runs on this host
-    EXPECT_NEAR(seconds(spin.all(kRunQueue)), truth, 0.01 + static_cast<double>(spin.stolen) / 1e9);
+    EXPECT_NEAR(seconds(spin.all(kRunQueue)), truth, 0.05 * truth + spin.slack_s);
 }
 
 TEST_P(Sched, EveryBlockOfAPingPongIsOneOffCpuTimeAndOneWakeup)
@@ -104,8 +106,8 @@ TEST_P(Sched, EveryBlockOfAPingPongIsOneOffCpuTimeAndOneWakeup)
 TEST_P(Sched, OnCpuTimeIsTheCpuTimeOfTheProcess)
 {
     const Measured spin = measure({"spin", "--threads", "1", "--seconds", "0.5"});
-    const double truth = spin.truth["cpu_ns"].get<double>() / 1e9;
-    EXPECT_NEAR(seconds(spin.all(kOnCpu)), truth, 0.02 * truth + static_cast<double>(spin.stolen) / 1e9);
+    ASSERT_GT(spin.cpu_s, 0.2);
+    EXPECT_NEAR(seconds(spin.all(kOnCpu)), spin.cpu_s, 0.02 * spin.cpu_s + spin.slack_s);
 }
 
 TEST_P(Sched, ThreeStatesTogetherAreTheWallTimeOfAllThreads)
@@ -118,18 +120,18 @@ TEST_P(Sched, ThreeStatesTogetherAreTheWallTimeOfAllThreads)
                                   {{"spin", "--threads", "1", "--cpu", "0", "--seconds", "0.5"}, 0}};
     for (const Case& each : cases) {
         const Measured load = measure(each.arguments);
-        const double sum =
-            seconds(load.all(kRunQueue)) + seconds(load.all(kOnCpu)) + seconds(load.all(kOffCpu));
-        const double wall = static_cast<double>(load.life_ns) / 1e9 +
-                            load.truth["tasks"][each.worker]["elapsed_ns"].get<double>() / 1e9;
-        EXPECT_NEAR(sum, wall, 0.02 * wall) << each.arguments.front();
+        const double sum = seconds(load.all(kRunQueue)) + seconds(load.all(kOnCpu)) + seconds(load.all(kOffCpu));
+        const double wall = load.life_s + load.truth["tasks"][each.worker]["elapsed_ns"].get<double>() / 1e9;
+        EXPECT_NEAR(sum, wall, 0.02 * wall + load.slack_s) << each.arguments.front();
     }
 }
 
 TEST_P(Sched, NothingIsDiscardedOfAProcessThatLivesWithinTheSession)
 {
     const Measured pipe = measure_complete(
-        [] { return measure({"pipe", "--count", amount(4'000)}); },
+        [] {
+            return measure({"pipe", "--count", amount(4'000)});
+        },
         [](const Measured& m) { return m.all(kOnCpu).count() == m.all(kRunQueue).count(); });
     const std::string measurement = "run-queue latency";
     for (const char* reason : {"no memory for task state", "pid collision", "clock went backward", "wakeup not seen",

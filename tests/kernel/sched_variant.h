@@ -36,6 +36,9 @@ inline std::vector<SchedVariant> sched_variants()
             {"RawTracepoints", TaskStore::kArray, Hooks::kRaw}};
 }
 
-inline std::string name_of_variant(const ::testing::TestParamInfo<SchedVariant>& info) { return info.param.name; }
+inline std::string name_of_variant(const ::testing::TestParamInfo<SchedVariant>& info)
+{
+    return info.param.name;
+}
 
 }  // namespace sonde::test

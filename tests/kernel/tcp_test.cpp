@@ -22,7 +22,10 @@ constexpr double kLostPerSide = 2;
 // Samples of other connections of this host that a test tolerates where it cannot tell them apart.
 constexpr double kOthers = 500;
 
-std::string port_of(const json& truth) { return std::to_string(truth["server_port"].get<int>()); }
+std::string port_of(const json& truth)
+{
+    return std::to_string(truth["server_port"].get<int>());
+}
 
 Histogram of_port(const Snapshot& snapshot, const std::string& metric, const std::string& port)
 {
@@ -126,11 +129,10 @@ TEST_P(Tcp, EveryConnectIsTimed)
 TEST_P(Tcp, EveryAcceptIsTimed)
 {
     constexpr uint64_t kDelayUs = 3000;
-    const auto [truth, snapshot] =
-        measure({"tcp-connect", "--count", "50", "--accept-delay-us", std::to_string(kDelayUs)},
-                [](const Measured& each) {
-                    return of_port(each.snapshot, kAccept, port_of(each.truth)).count() == each.truth["count"];
-                });
+    const auto [truth, snapshot] = measure(
+        {"tcp-connect", "--count", "50", "--accept-delay-us", std::to_string(kDelayUs)}, [](const Measured& each) {
+            return of_port(each.snapshot, kAccept, port_of(each.truth)).count() == each.truth["count"];
+        });
     const Histogram accept = of_port(snapshot, kAccept, port_of(truth));
     EXPECT_EQ(accept.count(), truth["count"].get<uint64_t>());
     EXPECT_GE(accept.min_ns, kDelayUs * 1000);

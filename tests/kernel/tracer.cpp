@@ -85,9 +85,15 @@ void Tracer::load_probe(const TracerConfig& config)
     }
 }
 
-void Tracer::maintain() { session_ ? session_->maintain() : probe_->maintain(); }
+void Tracer::maintain()
+{
+    session_ ? session_->maintain() : probe_->maintain();
+}
 
-void Tracer::follow(pid_t tgid) { must(session_ ? session_->follow(tgid) : follow_->add(tgid)); }
+void Tracer::follow(pid_t tgid)
+{
+    must(session_ ? session_->follow(tgid) : follow_->add(tgid));
+}
 
 Snapshot Tracer::read()
 {
@@ -173,7 +179,10 @@ std::string describe(const Snapshot& snapshot)
     return text;
 }
 
-double seconds(const Histogram& histogram) { return static_cast<double>(histogram.sum_ns) / 1e9; }
+double seconds(const Histogram& histogram)
+{
+    return static_cast<double>(histogram.sum_ns) / 1e9;
+}
 
 double mean_ns(const Histogram& histogram)
 {

@@ -49,8 +49,8 @@ class Tracer {
     std::unique_ptr<Probe> probe_;
 };
 
-// Some kernels leave out a tracepoint in some ten thousand hits (all programs on it, and ftrace, miss the same ones), so
-// an exact count may be short by chance. Measures until it is complete, at most three times; returns the last.
+// Some kernels leave out a tracepoint in some ten thousand hits (all programs on it, and ftrace, miss the same ones),
+// so an exact count may be short by chance. Measures until it is complete, at most three times; returns the last.
 template <class Measure, class IsComplete>
 auto measure_complete(Measure measure, IsComplete is_complete)
 {
@@ -70,8 +70,7 @@ auto measure_complete(Measure measure, IsComplete is_complete)
 [[nodiscard]] std::set<std::string> values_of(const Snapshot& snapshot, const std::string& name_prefix,
                                               const std::string& label);
 // Events of a measurement that were lost for this reason.
-[[nodiscard]] uint64_t discarded(const Snapshot& snapshot, const std::string& measurement,
-                                 const std::string& reason);
+[[nodiscard]] uint64_t discarded(const Snapshot& snapshot, const std::string& measurement, const std::string& reason);
 [[nodiscard]] const ProbeStatus& status_of_measurement(const Snapshot& snapshot, const std::string& measurement);
 
 // What was lost, and the processes, ports or devices that show: for failure messages.

@@ -46,7 +46,7 @@ TEST(ExportPrometheus, HelpAndTypeStandOncePerFamily)
             ++seen[line.substr(0, line.find(' ', 7))];
         }
     }
-    EXPECT_EQ(seen.size(), 2 * 14U);  // families in the sample, those of the probes included
+    EXPECT_EQ(seen.size(), 2 * 15U);  // families in the sample, those of the probes included
     for (const auto& [comment, times] : seen) {
         EXPECT_EQ(times, 1) << comment;
     }
@@ -115,7 +115,7 @@ TEST(ExportPrometheus, ClaimsNoCostThatIsNotKnown)
     Snapshot s;
     s.probes = {{"a", "", ProbeState::kOk, "", 4, {}, 0, 0}, {"b", "", ProbeState::kOk, "", 5, {}, 10, 2500}};
     const std::string text = to_prometheus(s);
-    EXPECT_EQ(text.find("probe=\"a\""), std::string::npos);
+    EXPECT_EQ(text.find("_cost_seconds_total{probe=\"a\""), std::string::npos);
     EXPECT_TRUE(has_line(text, "sonde_probe_runs_total{probe=\"b\"} 10"));
     EXPECT_TRUE(has_line(text, "sonde_probe_cost_seconds_total{probe=\"b\"} 0.0000025"));
 }

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-//
-// What is read of /proc and /sys, over trees of files that each test builds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -55,8 +53,6 @@ TEST_F(HostTest, LockdownIsTheWordInBrackets)
     }
     write("/sys/kernel/security/lockdown", "something new\n");
     EXPECT_EQ(read_kernel_settings(fs()).lockdown, "something new");
-    write("/sys/kernel/security/lockdown", "] odd [\n");
-    EXPECT_EQ(read_kernel_settings(fs()).lockdown, "] odd [");
 }
 
 TEST_F(HostTest, WithoutALockdownFileSecurityfsTellsWhy)
@@ -147,7 +143,6 @@ TEST_F(HostTest, WhatIsMissingIsUnknownOrTheKernelsDefault)
     EXPECT_EQ(read_capabilities(fs()).error().code, ENOENT);
     EXPECT_EQ(network_namespaces(fs()), Strings{"self"});
     EXPECT_EQ(listening_ports(fs(), {"self", "1"}), Ports());
-    EXPECT_EQ(read_listen_queue(fs(), {"self", "1"}).overflows, 0U);
     EXPECT_EQ(count_processes(fs()), 0U);
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/app/trace_session.h"
 
-#include <bpf/bpf.h>
 #include <sys/utsname.h>
 
 #include <spdlog/spdlog.h>
@@ -159,10 +158,11 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     }
     session->log_probes();
     if (config.statistics) {
-        session->statistics_ = UniqueFd(bpf_enable_stats(BPF_STATS_RUN_TIME));
-        if (!session->statistics_) {
-            return Error::from_errno(errno, "have the kernel time BPF programs (needs CAP_SYS_ADMIN)");
+        Result<UniqueFd> statistics = keep_statistics();
+        if (!statistics) {
+            return statistics.error();
         }
+        session->statistics_ = std::move(*statistics);
     }
     return session;
 }

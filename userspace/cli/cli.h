@@ -30,7 +30,8 @@ enum class LogLevel { kNothing, kWarnings, kEverything };
 // Sends the program's log to stderr, a line each, as "sonde COMMAND: ...".
 void start_log(const std::string& command, LogLevel level);
 
-// Writes all of it to standard output. A closed pipe or a full disk is an error.
+// Writes all of it to standard output. A closed pipe or a full disk is an error; so is an ending signal that
+// comes while nobody reads. Works on blocking and non-blocking descriptors.
 [[nodiscard]] Status write_output(std::string_view text);
 
 // Whether to use colour on this descriptor: "always", "never", or "auto" (a terminal, and NO_COLOR is not set).

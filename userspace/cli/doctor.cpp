@@ -22,19 +22,6 @@ constexpr const char* kDim = "\033[2m";
 constexpr const char* kBold = "\033[1m";
 constexpr const char* kPlain = "\033[0m";
 
-const char* state_name(ProbeState state)
-{
-    switch (state) {
-        case ProbeState::kOk:
-            return "ok";
-        case ProbeState::kDegraded:
-            return "degraded";
-        case ProbeState::kOff:
-            return "off";
-    }
-    return "";
-}
-
 const char* state_color(ProbeState state)
 {
     return state == ProbeState::kOk ? kGreen : state == ProbeState::kDegraded ? kYellow : kRed;
@@ -90,7 +77,11 @@ std::string to_text(const DoctorReport& report, const Paint& paint)
     if (report.none_works()) {
         text += paint(kRed, "Nothing can be measured here.") + "\n";
     } else if (report.all_work()) {
-        text += paint(kGreen, "All measurements work.") + "\n";
+        const auto limited = std::count_if(report.measurements.begin(), report.measurements.end(),
+                                           [](const auto& m) { return m.state == ProbeState::kDegraded; });
+        text += paint(kGreen, limited == 0 ? "All measurements work."
+                                           : "All measurements work, " + std::to_string(limited) + " with limits.") +
+                "\n";
     } else {
         text += paint(kYellow, "Some measurements are off.") + "\n";
     }
@@ -123,7 +114,7 @@ std::string to_json(const DoctorReport& report)
                                        {"computed_128_cpus_4000_processes", report.kernel_bytes_large}};
     document["task_store"] = report.task_store;
     document["all_work"] = report.all_work();
-    return document.dump() + "\n";
+    return document.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <poll.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -43,11 +45,36 @@ void start_log(const std::string& command, LogLevel level)
     spdlog::set_default_logger(std::move(logger));
 }
 
+namespace {
+
+// poll says that a pipe is writable when this much fits without waiting.
+constexpr size_t kPipeChunk = 4096;
+constexpr int kPollMs = 250;
+
+// The ending signals are blocked while a trace runs, so one that has come shows here and not as EINTR.
+bool ending_signal_waits()
+{
+    sigset_t waiting;
+    sigpending(&waiting);
+    return sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 ||
+           sigismember(&waiting, SIGHUP) == 1;
+}
+
+}  // namespace
+
 Status write_output(std::string_view text)
 {
     while (!text.empty()) {
-        const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
-        if (n < 0 && errno == EINTR) {
+        pollfd out{STDOUT_FILENO, POLLOUT, 0};
+        const int ready = ::poll(&out, 1, kPollMs);
+        if (ready == 0 && ending_signal_waits()) {
+            return Error{EINTR, "write standard output: interrupted while nobody reads it"};
+        }
+        if (ready <= 0) {
+            continue;
+        }
+        const ssize_t n = ::write(STDOUT_FILENO, text.data(), std::min(text.size(), kPipeChunk));
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) {
             continue;
         }
         if (n < 0) {

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -32,7 +33,7 @@ const std::map<std::string, TaskStore> kTaskStores{
 struct TraceOptions {
     std::string duration;
     std::string interval;
-    int pid = 0;
+    std::string pid;
     std::string comm;
     std::string cgroup;
     std::vector<std::string> command;
@@ -52,7 +53,7 @@ void add_options(CLI::App& app, TraceOptions& options)
     app.description(
         "Measures latency distributions in the kernel and prints them at the end: run-queue latency, on-CPU and\n"
         "off-CPU time per process; block I/O per device; TCP round trips, connects and accepts per port.\n"
-        "With -- COMMAND ARGS... behind the options: starts the command and measures it and its children.");
+        "With -- COMMAND ARGS... behind the options: starts the command, measures it and its children, and ends with it.");
     app.footer(
         "Examples:\n"
         "  sonde trace -d 10                                the whole host, for ten seconds\n"
@@ -162,14 +163,20 @@ Result<Target> choose_target(const TraceOptions& options)
 {
     const RootedFs fs;
     Target target;
-    if (options.pid != 0) {
-        Result<PidTarget> process = target_pid(fs, options.pid);
+    if (!options.pid.empty()) {
+        pid_t pid = 0;
+        const char* end = options.pid.data() + options.pid.size();
+        const auto parsed = std::from_chars(options.pid.data(), end, pid);
+        if (parsed.ec != std::errc() || parsed.ptr != end || pid <= 0) {
+            return Error{EINVAL, "-p " + options.pid + ": a pid is a whole number greater than 0"};
+        }
+        Result<PidTarget> process = target_pid(fs, pid);
         if (!process) {
             return process.error();
         }
         target.filter = process->filter;
         target.pidfd = std::move(process->pidfd);
-        target.subject = "process " + std::to_string(options.pid);
+        target.subject = "process " + options.pid;
     } else if (!options.comm.empty()) {
         Result<TaskFilter> filter = target_comm(options.comm);
         if (!filter) {
@@ -246,11 +253,9 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
         return report(kName, status.error());
     }
     const Progress progress(target.subject, loop.duration);
-    progress.begin();
     loop.target_pidfd = target.pidfd.get();
     if (command) {
         if (Status status = command->release(); !status) {
-            progress.clear();
             report(kName, status.error().with("run " + options.command.front()));
             return 127;
         }
@@ -262,6 +267,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
             return true;
         };
     }
+    progress.begin();
     const Result<EndReason> end = trace(**session, options, loop, progress);
     if (!end) {
         return report(kName, end.error());
@@ -269,7 +275,9 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     if (command && *end == EndReason::kTargetEnded) {
         return command->wait();
     }
-    if (*end == EndReason::kTargetEnded) {
+    if (command) {
+        std::fprintf(stderr, "sonde trace: %s goes on as process %d\n", target.subject.c_str(), command->pid());
+    } else if (*end == EndReason::kTargetEnded) {
         std::fprintf(stderr, "sonde trace: %s has ended\n", target.subject.c_str());
     }
     return kDone;
@@ -300,14 +308,13 @@ int run_trace(const std::vector<std::string>& arguments)
     } catch (const CLI::ParseError& error) {
         return report_usage(kName, std::string(error.what()) + " (see sonde trace --help)");
     }
-    if (!options.command.empty() && (options.pid != 0 || !options.comm.empty() || !options.cgroup.empty())) {
+    if (!options.command.empty() && app.count("--pid") + app.count("--comm") + app.count("--cgroup") != 0) {
         return report_usage(kName, "a command and -p, --comm or --cgroup cannot be combined");
     }
-    if (app.count("--pid") != 0 && options.pid <= 0) {
-        return report_usage(kName, "-p " + std::to_string(options.pid) + ": a pid is greater than 0");
-    }
-    if (app.count("--comm") != 0 && options.comm.empty()) {
-        return report_usage(kName, "--comm '' names no process");
+    for (const char* name : {"--pid", "--comm", "--cgroup"}) {
+        if (app.count(name) != 0 && app.get_option(name)->as<std::string>().empty()) {
+            return report_usage(kName, std::string(name) + " '' names nothing");
+        }
     }
     LoopConfig loop;
     for (const auto& [text, into] :

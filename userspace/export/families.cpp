@@ -50,7 +50,7 @@ constexpr std::array<Family, 7> kHistograms{{
      "no TCP connection was accepted"},
 }};
 
-constexpr std::array<Family, 11> kCounters{{
+constexpr std::array<Family, 12> kCounters{{
     {kBlockBytes,
      "Bytes moved by completed block I/O requests, by device and operation.",
      "Block I/O bytes",
@@ -93,6 +93,12 @@ constexpr std::array<Family, 11> kCounters{{
     {kProbeRuns,
      "Runs of the BPF programs of a measurement; absent while the kernel keeps no statistics.",
      "Probe runs",
+     "",
+     {},
+     ""},
+    {kProbeInfo,
+     "Which hook each measurement comes from, and its status: ok, degraded or off, and why. Always 1.",
+     "Probe",
      "",
      {},
      ""},

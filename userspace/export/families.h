@@ -25,6 +25,7 @@ inline constexpr std::string_view kBlockErrors = "sonde_block_io_errors_total";
 inline constexpr std::string_view kEvents = "sonde_events_total";
 inline constexpr std::string_view kEventsDiscarded = "sonde_events_discarded_total";
 inline constexpr std::string_view kProbeRuns = "sonde_probe_runs_total";
+inline constexpr std::string_view kProbeInfo = "sonde_probe_info";
 inline constexpr std::string_view kProbeCost = "sonde_probe_cost_seconds_total";
 
 // The measurement that has counters only, and what is said if none of them moved.

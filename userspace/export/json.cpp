@@ -22,19 +22,6 @@ double seconds(uint64_t ns)
     return static_cast<double>(ns) / 1e9;
 }
 
-const char* status_name(ProbeState state)
-{
-    switch (state) {
-        case ProbeState::kOk:
-            return "ok";
-        case ProbeState::kDegraded:
-            return "degraded";
-        case ProbeState::kOff:
-            break;
-    }
-    return "off";
-}
-
 // An empty map must become {} and not null.
 template <class Map>
 Json object(const Map& map)
@@ -50,7 +37,7 @@ Json probe_json(const ProbeStatus& probe)
 {
     return Json{{"measurement", probe.measurement},
                 {"hook", probe.hook},
-                {"status", status_name(probe.state)},
+                {"status", state_name(probe.state)},
                 {"reason", probe.reason},
                 {"events", probe.events},
                 {"discarded", object(probe.discarded)},

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/prometheus.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -126,6 +127,13 @@ void add_probe_counters(const std::vector<ProbeStatus>& probes, std::vector<Coun
     }
 }
 
+std::vector<ProbeStatus> sorted_by_measurement(std::vector<ProbeStatus> probes)
+{
+    std::sort(probes.begin(), probes.end(),
+              [](const ProbeStatus& a, const ProbeStatus& b) { return a.measurement < b.measurement; });
+    return probes;
+}
+
 }  // namespace
 
 std::string to_prometheus(const Snapshot& snapshot)
@@ -143,6 +151,14 @@ std::string to_prometheus(const Snapshot& snapshot)
         const bool is_time = series.name == kProbeCost;
         out.sample(series.name, label_text(series.labels),
                    is_time ? exact_seconds(series.value) : std::to_string(series.value));
+    }
+    for (const ProbeStatus& probe : sorted_by_measurement(snapshot.probes)) {
+        out.family(std::string(kProbeInfo), "gauge");
+        const Labels labels{{"hook", probe.hook},
+                            {"probe", probe.measurement},
+                            {"reason", probe.reason},
+                            {"status", state_name(probe.state)}};
+        out.sample(std::string(kProbeInfo), label_text(labels), "1");
     }
     return out.take();
 }

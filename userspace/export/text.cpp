@@ -9,7 +9,6 @@
 #include <string_view>
 #include <vector>
 
-#include "bpf/abi/hist.h"
 #include "userspace/export/canonical.h"
 #include "userspace/export/distribution.h"
 #include "userspace/export/families.h"
@@ -62,7 +61,7 @@ void write_header(TextPage& page, const Snapshot& s)
         page.line(Paint::kDim, "quantiles are within " + percent(Histogram::kRelativeError, 1) + " (bucket width)");
     }
     if (clamped != 0) {
-        const double limit = Histogram::upper_bound(SONDE_HIST_CELLS - 1 - SONDE_HIST_INDEX_OFFSET);
+        const double limit = Histogram::upper_bound(Histogram::kLastIndex);
         page.paragraph(Paint::kYellow, 0,
                        counted(clamped, "value") + " above " + format_seconds(limit) +
                            ", the end of the scale: a quantile that falls on these is too low");

@@ -57,7 +57,8 @@ Result<Capabilities> read_capabilities(const RootedFs& fs)
     if (!status) {
         return status.error();
     }
-    constexpr std::string_view kKey = "CapEff:\t";
+    constexpr std::string_view kKey =
+        "\nCapEff:\t";  // at a line's beginning: the name of the process is in the file too
     const size_t at = status->find(kKey);
     Capabilities capabilities;
     const char* end = status->data() + status->size();

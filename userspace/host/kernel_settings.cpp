@@ -62,6 +62,9 @@ std::string read_cgroup(const RootedFs& fs)
 
 Result<uint32_t> parse_cpu_count(const std::string& list)
 {
+    if (list.find_first_not_of("0123456789,-") != std::string::npos) {
+        return Error{EINVAL, "not a list of CPUs: '" + list + "'"};
+    }
     const size_t last = list.find_last_of(",-");
     const char* begin = list.data() + (last == std::string::npos ? 0 : last + 1);
     uint32_t highest = 0;

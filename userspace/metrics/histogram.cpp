@@ -18,6 +18,7 @@ uint64_t to_ns(double seconds)
 
 }  // namespace
 
+const int Histogram::kLastIndex = SONDE_HIST_CELLS - 1 - SONDE_HIST_INDEX_OFFSET;
 static_assert(Histogram::kSchema == SONDE_HIST_SCHEMA);
 
 uint64_t Histogram::count() const

@@ -39,6 +39,9 @@ struct Histogram {
     // Upper bound of a bucket, in seconds.
     [[nodiscard]] static double upper_bound(int index);
 
+    // Index of the last bucket; what is larger is clamped into it.
+    static const int kLastIndex;
+
     friend bool operator==(const Histogram&, const Histogram&) = default;
 };
 

@@ -32,6 +32,19 @@ ProbeStatus probe_delta(ProbeStatus now, const ProbeStatus& before)
 
 }  // namespace
 
+const char* state_name(ProbeState state)
+{
+    switch (state) {
+        case ProbeState::kOk:
+            return "ok";
+        case ProbeState::kDegraded:
+            return "degraded";
+        case ProbeState::kOff:
+            return "off";
+    }
+    return "";
+}
+
 Snapshot delta(const Snapshot& now, const Snapshot& before)
 {
     Snapshot d;

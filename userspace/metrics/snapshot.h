@@ -30,6 +30,8 @@ struct CounterSeries {
 };
 
 enum class ProbeState { kOk, kDegraded, kOff };
+// "ok", "degraded", "off": as in all outputs.
+[[nodiscard]] const char* state_name(ProbeState state);
 
 // One measurement: where its numbers come from, what they cost, what was lost on the way.
 struct ProbeStatus {

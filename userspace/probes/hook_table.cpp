@@ -6,7 +6,7 @@ namespace {
 
 using Names = std::vector<std::string_view>;
 
-const Names kSchedTracepoints{"sched_switch", "sched_wakeup", "sched_wakeup_new"};
+const Names kSchedTracepoints{"sched_switch", "sched_wakeup", "sched_wakeup_new", "task_rename"};
 const Names kSchedTyped{"sonde_switch", "sonde_wakeup", "sonde_wakeup_new", "sonde_rename"};
 const Names kSchedRaw{"sonde_switch_raw", "sonde_wakeup_raw", "sonde_wakeup_new_raw", "sonde_rename_raw"};
 constexpr std::string_view kSchedTypedHook = "tp_btf/sched_switch, sched_wakeup, sched_wakeup_new";
@@ -43,9 +43,9 @@ HookRow fexit_accept(std::string_view program, int arguments)
     return {"TCP accept latency",
             ProbeKind::kTcp,
             "fexit/inet_csk_accept",
-            {program},
-            {Need::kFentry, Need::kSocketStorage},
-            {},
+            {program, "sonde_tcp_state"},  // the latter marks the beginning
+            {Need::kFentry, Need::kTypedTracepoint, Need::kSocketStorage},
+            {"inet_sock_set_state"},
             "inet_csk_accept",
             arguments,
             CostClass::kLow,
@@ -82,10 +82,10 @@ std::vector<HookRow> make_table()
     table.push_back(fexit_accept("sonde_tcp_accept2", 2));
     table.push_back(fexit_accept("sonde_tcp_accept4", 4));
     table.push_back(typed("TCP accept latency", tcp, "tp_btf/tcp_rcv_space_adjust",
-                          {"sonde_tcp_read", "sonde_tcp_state"}, {"tcp_rcv_space_adjust"}));
+                          {"sonde_tcp_read", "sonde_tcp_state"}, {"tcp_rcv_space_adjust", "inet_sock_set_state"}));
     table.back().lost = "ends when the process first reads from the connection, not when accept returns";
     table.push_back(raw("TCP accept latency", tcp, "raw_tp/tcp_rcv_space_adjust",
-                        {"sonde_tcp_read_raw", "sonde_tcp_state_raw"}, {"tcp_rcv_space_adjust"},
+                        {"sonde_tcp_read_raw", "sonde_tcp_state_raw"}, {"tcp_rcv_space_adjust", "inet_sock_set_state"},
                         "ends when the process first reads from the connection, not when accept returns"));
     const Names counter_tracepoints{"tcp_retransmit_skb", "tcp_send_reset", "tcp_receive_reset"};
     table.push_back(typed("TCP counters", tcp,
@@ -93,6 +93,7 @@ std::vector<HookRow> make_table()
                           "/proc/net/netstat",
                           {"sonde_tcp_retransmit", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
                           counter_tracepoints));
+    table.back().needs.push_back(Need::kRawTracepoint);  // resets have one form of program
     table.push_back(
         raw("TCP counters", tcp, "raw_tp/tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset, /proc/net/netstat",
             {"sonde_tcp_retransmit_raw", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"}, counter_tracepoints));

@@ -12,7 +12,10 @@ namespace sonde {
 namespace {
 
 constexpr std::string_view kTracepointPrefix = "btf_trace_";
-Error malformed() { return Error{EINVAL, "malformed BTF"}; }
+Error malformed()
+{
+    return Error{EINVAL, "malformed BTF"};
+}
 
 // Bytes behind the head of a type; SIZE_MAX for a kind that this program does not know.
 size_t tail_size(const btf_type& type)
@@ -86,7 +89,7 @@ Result<KernelTypes> KernelTypes::scan(std::span<const char> btf, const std::set<
     const std::span<const char> types = sections->types;
     KernelTypes result;
     std::vector<std::pair<std::string, uint32_t>> wanted_prototypes;  // function, id of its prototype
-    std::vector<std::pair<uint32_t, int>> prototype_args;  // ascending by id
+    std::vector<std::pair<uint32_t, int>> prototype_args;             // ascending by id
     size_t at = 0;
     for (uint32_t id = 1; at < types.size(); ++id) {
         btf_type type{};

@@ -131,6 +131,9 @@ Status load_object(bpf_object_skeleton* skeleton, std::string_view name)
 {
     last_warning.clear();
     const int error = bpf_object__load_skeleton(skeleton);
+    if (error == -EMFILE) {
+        return Error{EMFILE, "load BPF object " + std::string(name) + ": too many open files: raise ulimit -n (64 do)"};
+    }
     if (error != 0) {
         const std::string reason = last_warning.empty() ? std::strerror(-error) : last_warning;
         return Error{-error, "load BPF object " + std::string(name) + ": " + reason};
@@ -155,6 +158,15 @@ void use_follow_targets(bpf_map* map, const ProbeOptions& options)
     } else {
         bpf_map__set_max_entries(map, 1);
     }
+}
+
+Result<UniqueFd> keep_statistics()
+{
+    UniqueFd fd(bpf_enable_stats(BPF_STATS_RUN_TIME));
+    if (!fd) {
+        return Error::from_errno(errno, "have the kernel time BPF programs (needs CAP_SYS_ADMIN)");
+    }
+    return fd;
 }
 
 uint64_t maps_bytes(bpf_object* object)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "userspace/base/result.h"
+#include "userspace/base/unique_fd.h"
 #include "userspace/probes/hook_table.h"
 #include "userspace/probes/libbpf_ptr.h"
 #include "userspace/probes/probe.h"
@@ -64,6 +65,9 @@ void use_follow_targets(bpf_map* map, const ProbeOptions& options);
 
 // The status of one measurement: from its choice, and the costs of its programs.
 [[nodiscard]] ProbeStatus status_of(const Choice& choice, bpf_object* object, const ProgramSet& programs);
+
+// Has the kernel time all BPF programs for as long as the descriptor is open. Needs CAP_SYS_ADMIN.
+[[nodiscard]] Result<UniqueFd> keep_statistics();
 
 // Keeps what libbpf says, so that an error can quote it; with `verbose`, passes it on to stderr too.
 void capture_libbpf_messages(bool verbose);

@@ -42,8 +42,9 @@ constexpr std::array<SeriesName, SONDE_SCHED_SERIES> kSeriesNames{{
     {"sonde_sched_offcpu_seconds", "reason", "other", "off-CPU time"},
 }};
 
-constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{
-    "began before tracing", "no memory for task state", "pid collision", "clock went backward", "event not reported by the kernel"};
+constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{"began before tracing", "no memory for task state",
+                                                                "pid collision", "clock went backward",
+                                                                "event not reported by the kernel"};
 
 // Processes may be many and call themselves anything: past this number of names the rest is "other".
 constexpr size_t kMaxKeys = 10000;
@@ -101,7 +102,7 @@ class SchedProbe final : public Probe {
 // The name that a process has now, or had last.
 std::string SchedProbe::name_of(const sonde_process& process) const
 {
-    const std::string comm(process.comm, strnlen(process.comm, sizeof(process.comm)));
+    std::string comm(process.comm, strnlen(process.comm, sizeof(process.comm)));
     if (process.is_kthread != 0) {
         return kthread_name(comm);
     }
