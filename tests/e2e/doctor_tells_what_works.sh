@@ -7,6 +7,7 @@ status=0
 "$sonde" doctor -o json >"$out" 2>"$err" || status=$?
 [[ ! -s $err ]] || fail "doctor complains"
 [[ $(wc -l <"$out") -eq 1 ]] || fail "not one line"
+python3 -m jsonschema -i "$out" "$root/userspace/export/schema/doctor-1.schema.json" || fail "not as its schema says"
 holds '.schema == "sonde.doctor/1" and .kernel == $kernel and .cpus >= $cpus' \
     --arg kernel "$(uname -r)" --argjson cpus "$(nproc)"
 holds '[.measurements[] | has("measurement", "status", "hook", "cost", "reason", "remedy", "rejected")] | length >= 8 and all'

@@ -8,7 +8,10 @@ exec {reader}<>"$tmp/pipe" # opened, never read
 env --default-signal=INT "$sonde" trace --interval 20ms -o json >"$tmp/pipe" 2>"$err" &
 pid=$!
 started+=("$pid")
-until_true 15 grep -qE 'pipe_write|poll' "/proc/$pid/wchan" # the pipe is full
+pipe_is_full() { # our end is open for writing too: nothing more can be written
+    python3 -c 'import select, sys; sys.exit(1 if select.select([], [int(sys.argv[1])], [], 0)[1] else 0)' "$reader"
+}
+until_true 15 pipe_is_full
 kill -TERM "$pid"
 sleep 0.5
 kill -TERM "$pid" 2>/dev/null || true # the second one may not wait for the output

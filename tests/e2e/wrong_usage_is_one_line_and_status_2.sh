@@ -20,7 +20,8 @@ usage_error 'abc' trace -p abc
 usage_error '\-p 0' trace -p 0
 usage_error 'comm' trace -p 1 --comm init
 usage_error '15 ' trace --comm sixteen-bytes-xx
-usage_error 'no process' trace --comm ''
+usage_error 'names nothing' trace --comm ''
+usage_error 'names nothing' trace --cgroup ''
 usage_error 'no command' trace --
 usage_error 'command' trace -p 1 -- true
 

@@ -1,8 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // What a thread waits for: each kind of wait that sonde-load can do, and nothing else, must show as its reason.
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <array>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -131,6 +137,42 @@ TEST_P(OffCpu, WithoutTypedTracepointsOnlyDiskIsToldApart)
     ASSERT_GT(all, 0.01);
     EXPECT_GE(seconds(histogram(load.snapshot, kOffCpu, {{"reason", GetParam().reason_raw}})), 0.9 * all);
     EXPECT_EQ(status_of_measurement(load.snapshot, "off-CPU time").state, ProbeState::kDegraded);
+}
+
+class OffCpuOfRead : public KernelTest {};
+
+// What read() waits for depends on the descriptor.
+TEST_F(OffCpuOfRead, IsNetworkForASocketAndOtherForAPipe)
+{
+    constexpr int kReads = 40;
+    for (const bool is_socket : {true, false}) {
+        std::array<int, 2> fds{};
+        ASSERT_EQ(is_socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data())
+                            : pipe2(fds.data(), O_CLOEXEC),
+                  0);
+        const UniqueFd reader(fds[0]);
+        const UniqueFd writer(fds[1]);
+        Tracer tracer({.filter = comm_filter("read-test")});
+        const pid_t child = fork();
+        if (child == 0) {
+            prctl(PR_SET_NAME, "read-test");
+            char byte = 0;
+            for (int i = 0; i < kReads; ++i) {
+                (void)!read(reader.get(), &byte, 1);
+            }
+            _exit(0);
+        }
+        for (int i = 0; i < kReads; ++i) {
+            usleep(1000);
+            ASSERT_EQ(write(writer.get(), "x", 1), 1);
+        }
+        waitpid(child, nullptr, 0);
+        const Snapshot snapshot = tracer.stop();
+        const double all = seconds(histogram(snapshot, kOffCpu, {}));
+        const std::string reason = is_socket ? "network" : "other";
+        EXPECT_GE(seconds(histogram(snapshot, kOffCpu, {{"reason", reason}})), 0.95 * all) << reason;
+        EXPECT_GE(histogram(snapshot, kOffCpu, {{"reason", reason}}).count(), kReads / 2U) << reason;
+    }
 }
 
 }  // namespace
