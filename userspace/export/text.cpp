@@ -143,6 +143,10 @@ std::vector<std::string> label_columns(const Family& family, const SeriesList& l
             columns.emplace_back(column);
         }
     }
+    const auto has_pid = [](const HistogramSeries* series) { return series->labels.contains("pid"); };
+    if (!columns.empty() && std::all_of(list.begin(), list.end(), has_pid)) {
+        columns.insert(columns.begin() + 1, "pid");
+    }
     for (const HistogramSeries* series : list) {
         bool fits = series->labels.size() == columns.size();
         for (const std::string& column : columns) {
@@ -158,6 +162,11 @@ std::vector<std::string> label_columns(const Family& family, const SeriesList& l
 void write_table(TextPage& page, const Family& family, SeriesList list)
 {
     std::sort(list.begin(), list.end(), longer);
+    // Waiting for nothing in particular is what most threads do most of the time: behind what holds them up.
+    std::stable_partition(list.begin(), list.end(), [](const HistogramSeries* series) {
+        const std::string reason = label_value(*series, "reason");
+        return reason != "sleep" && reason != "other";
+    });
     if (family.name == kBlockLatency) {
         group_block_stages(list);
     }
