@@ -147,9 +147,9 @@ TEST_F(OffCpuOfRead, IsNetworkForASocketAndOtherForAPipe)
     constexpr int kReads = 40;
     for (const bool is_socket : {true, false}) {
         std::array<int, 2> fds{};
-        ASSERT_EQ(is_socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data())
-                            : pipe2(fds.data(), O_CLOEXEC),
-                  0);
+        ASSERT_EQ(
+            is_socket ? socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds.data()) : pipe2(fds.data(), O_CLOEXEC),
+            0);
         const UniqueFd reader(fds[0]);
         const UniqueFd writer(fds[1]);
         Tracer tracer({.filter = comm_filter("read-test")});

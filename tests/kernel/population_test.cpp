@@ -2,13 +2,13 @@
 //
 // Many processes: each is counted, under its right name, and gives back what it used.
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <fstream>
 #include <thread>
 
 #include "tests/kernel/load_run.h"
@@ -125,27 +125,68 @@ TEST_P(Population, AProcessShowsUnderTheNameThatExecGaveIt)
     EXPECT_EQ(histogram(snapshot, kOnCpu, {{"pid", pid}}), histogram(snapshot, kOnCpu, {{"process", "renamed"}}));
 }
 
-// A first turn on the CPU that is still going on: the wait for it is counted already.
+// A first turn on the CPU that is still going on, undisturbed: the wait for it is counted already.
 TEST_P(Population, AProcessHasItsNameFromItsFirstNumberOn)
 {
+    constexpr uint64_t kTurnNs = 30'000'000;
     Tracer tracer(GetParam().config());
-    const pid_t child = fork();
-    if (child == 0) {
-        for (volatile uint64_t turns = 0;;) {
-            turns = turns + 1;
+    for (int i = 0; i < 5; ++i) {
+        sched_param realtime{};
+        realtime.sched_priority = 1;
+        ASSERT_EQ(sched_setscheduler(0, SCHED_FIFO, &realtime), 0);
+        const pid_t child = fork();
+        if (child == 0) {
+            for (const uint64_t end = monotonic_ns() + kTurnNs; monotonic_ns() < end;) {
+            }
+            pause();
         }
+        usleep(1000);
+        const Snapshot snapshot = tracer.read();
+        kill(child, SIGKILL);
+        waitpid(child, nullptr, 0);
+        const sched_param normal{};
+        sched_setscheduler(0, SCHED_OTHER, &normal);
+        EXPECT_FALSE(values_of(snapshot, "sonde_sched_", "process").contains("")) << describe(snapshot);
     }
-    const auto running = [child] {
-        std::ifstream stat("/proc/" + std::to_string(child) + "/schedstat");
-        uint64_t ran_ns = 0;
-        stat >> ran_ns;
-        return ran_ns > 0;
+}
+
+// Counters of a series only grow (exporters and intervals rely on it), also when a process takes another name.
+TEST_P(Population, ARenameTakesNothingFromTheSeriesOfTheOldName)
+{
+    constexpr int kSleeps = 100;
+    const std::string old_name = fresh_name();
+    const auto spawn = [&old_name](bool renames) {
+        const pid_t child = fork();
+        if (child == 0) {
+            prctl(PR_SET_PDEATHSIG, SIGKILL);
+            prctl(PR_SET_NAME, old_name.c_str());
+            for (int i = 0; i < kSleeps && renames; ++i) {
+                usleep(100);
+            }
+            raise(SIGSTOP);
+            prctl(PR_SET_NAME, "renamed");
+            usleep(100);
+            raise(SIGSTOP);
+        }
+        waitpid(child, nullptr, WUNTRACED);
+        return child;
     };
-    EXPECT_TRUE(poll_until(running));
-    const Snapshot snapshot = tracer.read();
-    kill(child, SIGKILL);
-    waitpid(child, nullptr, 0);
-    EXPECT_FALSE(values_of(snapshot, "sonde_sched_", "process").contains(""));
+    Tracer tracer(GetParam().config());
+    const pid_t stays = spawn(false);
+    const pid_t renamed = spawn(true);
+    const Snapshot before = tracer.read();
+    kill(renamed, SIGCONT);
+    waitpid(renamed, nullptr, WUNTRACED);
+    const Snapshot after = tracer.read();
+    for (const pid_t child : {stays, renamed}) {
+        kill(child, SIGKILL);
+        waitpid(child, nullptr, 0);
+    }
+    const Labels old_series{{"process", old_name}};
+    ASSERT_GE(histogram(before, kOnCpu, old_series).count(), kSleeps);
+    EXPECT_GE(histogram(after, kOnCpu, old_series).count(), histogram(before, kOnCpu, old_series).count());
+    EXPECT_LT(histogram(delta(after, before), kOnCpu, old_series).count(), kSleeps);
+    EXPECT_GE(histogram(after, kOnCpu, {{"process", "renamed"}}).count(), 1U);
 }
 
 TEST_P(Population, AThreadCountsForItsProcessWhateverItCallsItself)

@@ -39,7 +39,10 @@ class NetworkNamespace {
     UniqueFd before_;
 };
 
-bool run_quietly(const std::string& command) { return system((command + " >/dev/null 2>&1").c_str()) == 0; }
+bool run_quietly(const std::string& command)
+{
+    return system((command + " >/dev/null 2>&1").c_str()) == 0;
+}
 
 // RetransSegs of the namespace, from the two Tcp lines (names, then values) of /proc/net/snmp.
 uint64_t retransmitted_segments()

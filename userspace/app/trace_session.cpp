@@ -9,6 +9,7 @@
 
 #include "userspace/host/capabilities.h"
 #include "userspace/host/kernel_settings.h"
+#include "userspace/host/listeners.h"
 #include "userspace/host/process_count.h"
 #include "userspace/probes/object.h"
 
@@ -41,6 +42,22 @@ Error refused(const RootedFs& fs, const Error& error)
                                 "(setcap cap_bpf,cap_perfmon+ep)"};
     }
     return error;
+}
+
+// Of this network namespace by netlink, of the others, and where netlink is refused, from /proc.
+std::vector<uint16_t> all_listening_ports(const RootedFs& fs, std::vector<std::string> pids)
+{
+    const Result<std::vector<uint16_t>> own = own_listening_ports();
+    if (own && !pids.empty()) {
+        pids.erase(pids.begin());
+    }
+    std::vector<uint16_t> ports = listening_ports(fs, pids);
+    if (own) {
+        ports.insert(ports.end(), own->begin(), own->end());
+        std::sort(ports.begin(), ports.end());
+        ports.erase(std::unique(ports.begin(), ports.end()), ports.end());
+    }
+    return ports;
 }
 
 bool any_hook(const std::vector<Choice>& choices, ProbeKind kind)
@@ -144,7 +161,7 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     session->options_.cpus = settings.possible_cpus;
     session->options_.pid_max = settings.pid_max;
     session->options_.processes = count_processes(session->fs_);
-    session->options_.listening_ports = listening_ports(session->fs_, session->network_namespaces_);
+    session->options_.listening_ports = all_listening_ports(session->fs_, session->network_namespaces_);
     if (config.filter.kind == SONDE_FILTER_TREE) {
         Result<std::unique_ptr<FollowProbe>> follow = load_follow_probe(session->options_, *features);
         if (!follow) {
