@@ -56,7 +56,7 @@ enum sonde_sched_drop {
 struct sonde_process {
     __u32 tgid; /* 0: the slot is free */
     __u32 is_kthread;
-    char comm[SONDE_COMM_LEN]; /* of the leader; any bytes; empty until one of its threads has left the CPU */
+    char comm[SONDE_COMM_LEN]; /* of the leader; any bytes */
 };
 
 struct sonde_sched_rows {

@@ -89,6 +89,23 @@ __noinline u32 process__new_slot(u32 tgid, u32 is_kthread)
     return theirs ? *theirs : SONDE_OTHER_SLOT;
 }
 
+/* A first name for a slot: that of the task which was seen first. A new process has one thread, so it is right; of an
+ * older one it may be a thread's name, until one of its threads leaves the CPU. */
+static __always_inline void process__first_name(const bool btf, u32 slot, struct task_struct *p)
+{
+    struct sonde_process *info = bpf_map_lookup_elem(&processes, &slot);
+
+    if (!info || slot == SONDE_OTHER_SLOT || info->comm[0])
+        return;
+    if (btf) {
+#pragma unroll
+        for (int i = 0; i < SONDE_COMM_LEN; i++)
+            info->comm[i] = p->comm[i];
+    } else {
+        bpf_core_read(info->comm, sizeof(info->comm), &p->comm);
+    }
+}
+
 /* The slot of a task's process, which then counts the task as one of its holders. */
 static __always_inline u32 process__attach(const bool btf, struct task_struct *p)
 {
@@ -99,6 +116,7 @@ static __always_inline u32 process__attach(const bool btf, struct task_struct *p
 
     if (r)
         __sync_fetch_and_add(&r->threads, 1);
+    process__first_name(btf, slot, p);
     return slot;
 }
 

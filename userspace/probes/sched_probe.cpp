@@ -13,14 +13,13 @@
 #include "userspace/probes/object.h"
 #include "userspace/probes/probe.h"
 #include "userspace/probes/skeleton_types.h"
+#include "userspace/probes/slot_ledger.h"
 #include "userspace/probes/syscall_reasons.h"
 
 #include "sched.skel.h"  // after skeleton_types.h
 
 namespace sonde {
 namespace {
-
-using SeriesHistograms = std::array<Histogram, SONDE_SCHED_SERIES>;
 
 struct SeriesName {
     const char* metric;
@@ -46,9 +45,6 @@ constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{"began before tr
                                                                 "pid collision", "clock went backward",
                                                                 "event not reported by the kernel"};
 
-// Processes may be many and call themselves anything: past this number of names the rest is "other".
-constexpr size_t kMaxKeys = 10000;
-
 // "kworker/3:1-events" and "ksoftirqd/3" are the same thing on every CPU: "kworker", "ksoftirqd".
 std::string kthread_name(const std::string& comm)
 {
@@ -72,21 +68,20 @@ class SchedProbe final : public Probe {
     [[nodiscard]] uint64_t kernel_bytes() const override { return maps_bytes(skel_->obj); }
 
   private:
-    struct Key {
-        std::string name;
-        uint32_t pid;  // 0 unless series are per process
-        auto operator<=>(const Key&) const = default;
+    struct SlotReading {
+        ProcessKey key;
+        SchedHistograms histograms;
     };
-    using Totals = std::map<Key, SeriesHistograms>;
+    using SlotReadings = std::map<uint32_t, SlotReading>;
 
     [[nodiscard]] uint32_t used_slots() const
     {
         return std::min(read_shared(skel_->data->slot_cursor), sizes_.processes);
     }
-    [[nodiscard]] std::string name_of(const sonde_process& process) const;
-    Status read_slots(const std::vector<uint32_t>& slots, Totals& totals);
+    [[nodiscard]] ProcessKey key_of(uint32_t slot, const sonde_process& process) const;
+    Result<SlotReadings> read_slots(const std::vector<uint32_t>& slots);
     Status fold(const std::vector<uint32_t>& slots);
-    void add_statuses(const Totals& totals, Snapshot& into);
+    void add_statuses(const ProcessTotals& totals, Snapshot& into);
     [[nodiscard]] uint32_t holders(uint32_t slot) const;
 
     SkelPtr<sched_bpf> skel_;
@@ -94,25 +89,26 @@ class SchedProbe final : public Probe {
     std::vector<Choice> choices_;
     MapSizes sizes_;
     bool by_pid_;
-    Totals ended_;                    // of processes whose slots have been given back
+    SlotLedger ledger_;
     std::vector<uint32_t> unhashed_;  // slots that no new task can find any more
     uint64_t slots_left_seen_ = 0;
 };
 
-// The name that a process has now, or had last.
-std::string SchedProbe::name_of(const sonde_process& process) const
+ProcessKey SchedProbe::key_of(uint32_t slot, const sonde_process& process) const
 {
-    std::string comm(process.comm, strnlen(process.comm, sizeof(process.comm)));
-    if (process.is_kthread != 0) {
-        return kthread_name(comm);
+    if (slot == SONDE_OTHER_SLOT) {
+        return {"other", 0};
     }
-    return comm;
+    std::string comm(process.comm, strnlen(process.comm, sizeof(process.comm)));
+    return {process.is_kthread != 0 ? kthread_name(comm) : comm, by_pid_ ? process.tgid : 0};
 }
 
-Status SchedProbe::read_slots(const std::vector<uint32_t>& slots, Totals& totals)
+// REQUIRES: `slots` ascend.
+Result<SchedProbe::SlotReadings> SchedProbe::read_slots(const std::vector<uint32_t>& slots)
 {
+    SlotReadings readings;
     if (slots.empty()) {
-        return ok();
+        return readings;
     }
     const auto [lowest, highest] = std::minmax_element(slots.begin(), slots.end());
     const size_t count = *highest - *lowest + 1;
@@ -126,7 +122,7 @@ Status SchedProbe::read_slots(const std::vector<uint32_t>& slots, Totals& totals
     std::optional<MapWindow> rows;
     size_t rows_begin = 0;
     size_t rows_end = 0;
-    for (const uint32_t slot : slots) {  // ascending
+    for (const uint32_t slot : slots) {
         if (!rows || slot >= rows_end) {
             rows.reset();
             rows_begin = slot;
@@ -142,17 +138,17 @@ Status SchedProbe::read_slots(const std::vector<uint32_t>& slots, Totals& totals
         if (process.tgid == 0 && slot != SONDE_OTHER_SLOT) {
             continue;
         }
-        Key key{slot == SONDE_OTHER_SLOT ? "other" : name_of(process), by_pid_ ? process.tgid : 0};
-        if (totals.size() >= kMaxKeys && !totals.contains(key)) {
-            key = {"other", 0};
-        }
-        SeriesHistograms& into = totals[key];
+        SlotReading& into = readings[slot];
+        into.key = key_of(slot, process);
         const auto& row = rows->at<sonde_sched_rows>(slot - rows_begin);
         for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
-            reader.add(row.series[series], into[series]);
+            reader.add(row.series[series], into.histograms[series]);
         }
     }
-    return reader.fetch();
+    if (Status fetched = reader.fetch(); !fetched) {
+        return fetched.error();
+    }
+    return readings;
 }
 
 Status SchedProbe::read(Snapshot& into)
@@ -161,15 +157,14 @@ Status SchedProbe::read(Snapshot& into)
     for (uint32_t slot = 0; slot < used_slots(); ++slot) {
         slots.push_back(slot);
     }
-    Totals totals;
-    if (Status status = read_slots(slots, totals); !status) {
-        return status;
+    Result<SlotReadings> readings = read_slots(slots);
+    if (!readings) {
+        return readings.error();
     }
-    for (const auto& [key, histograms] : ended_) {
-        for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
-            totals[key][series].merge(histograms[series]);
-        }
+    for (auto& [slot, reading] : *readings) {
+        ledger_.update(slot, reading.key, std::move(reading.histograms));
     }
+    const ProcessTotals totals = ledger_.totals();
     for (const auto& [key, histograms] : totals) {
         for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
             if (histograms[series].empty()) {
@@ -190,7 +185,7 @@ Status SchedProbe::read(Snapshot& into)
     return ok();
 }
 
-void SchedProbe::add_statuses(const Totals& totals, Snapshot& into)
+void SchedProbe::add_statuses(const ProcessTotals& totals, Snapshot& into)
 {
     for (const Choice& choice : choices_) {
         ProbeStatus status = status_of(choice, skel_->obj, programs_);
@@ -217,12 +212,16 @@ void SchedProbe::add_statuses(const Totals& totals, Snapshot& into)
     }
 }
 
-// Adds the numbers of ended processes to ended_ and gives their slots and chunks back to the kernel side.
+// Settles the numbers of ended processes and gives their slots and chunks back to the kernel side.
 // REQUIRES: no task holds or can find these slots.
 Status SchedProbe::fold(const std::vector<uint32_t>& slots)
 {
-    if (Status status = read_slots(slots, ended_); !status) {
-        return status;
+    Result<SlotReadings> readings = read_slots(slots);
+    if (!readings) {
+        return readings.error();
+    }
+    for (auto& [slot, reading] : *readings) {
+        ledger_.close(slot, reading.key, std::move(reading.histograms));
     }
     const int rows_fd = bpf_map__fd(skel_->maps.rows);
     const int processes_fd = bpf_map__fd(skel_->maps.processes);

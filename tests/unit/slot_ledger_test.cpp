@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/slot_ledger.h"
+
+#include <gtest/gtest.h>
+
+namespace sonde {
+namespace {
+
+SchedHistograms on_cpu(std::initializer_list<uint64_t> values)
+{
+    SchedHistograms histograms;
+    for (const uint64_t ns : values) {
+        histograms[SONDE_ONCPU].record(ns);
+    }
+    return histograms;
+}
+
+uint64_t count_of(const SlotLedger& ledger, const std::string& name)
+{
+    const ProcessTotals totals = ledger.totals();
+    const auto at = totals.find({name, 0});
+    return at == totals.end() ? 0 : at->second[SONDE_ONCPU].count();
+}
+
+TEST(SlotLedger, MergesProcessesOfOneName)
+{
+    SlotLedger ledger;
+    ledger.update(1, {"geth", 0}, on_cpu({10, 20}));
+    ledger.update(2, {"geth", 0}, on_cpu({30}));
+    EXPECT_EQ(count_of(ledger, "geth"), 3U);
+}
+
+TEST(SlotLedger, TakesTheNewestReadingOfASlot)
+{
+    SlotLedger ledger;
+    ledger.update(1, {"geth", 0}, on_cpu({10}));
+    ledger.update(1, {"geth", 0}, on_cpu({10, 20}));
+    EXPECT_EQ(count_of(ledger, "geth"), 2U);
+}
+
+TEST(SlotLedger, LeavesWithTheOldNameWhatCameUnderIt)
+{
+    SlotLedger ledger;
+    ledger.update(1, {"bash", 0}, on_cpu({10, 20}));
+    ledger.update(1, {"sleep", 0}, on_cpu({10, 20, 5000}));
+    EXPECT_EQ(count_of(ledger, "bash"), 2U);
+    EXPECT_EQ(count_of(ledger, "sleep"), 1U);
+    EXPECT_EQ((ledger.totals().at({"sleep", 0})[SONDE_ONCPU].sum_ns), 5000U);
+    ledger.close(1, {"third", 0}, on_cpu({10, 20, 5000, 70000}));
+    EXPECT_EQ(count_of(ledger, "bash"), 2U);
+    EXPECT_EQ(count_of(ledger, "sleep"), 1U);
+    EXPECT_EQ(count_of(ledger, "third"), 1U);
+}
+
+TEST(SlotLedger, KeepsEndedProcessesWhenTheirSlotIsReused)
+{
+    SlotLedger ledger;
+    ledger.close(1, {"true", 0}, on_cpu({10}));
+    ledger.update(1, {"false", 0}, on_cpu({30, 40}));
+    EXPECT_EQ(count_of(ledger, "true"), 1U);
+    EXPECT_EQ(count_of(ledger, "false"), 2U);
+}
+
+TEST(SlotLedger, LosesNamesAndNoCountsWhenThereAreTooMany)
+{
+    SlotLedger ledger;
+    const uint32_t processes = SlotLedger::kMaxKeys + 7;
+    for (uint32_t i = 0; i < processes; ++i) {
+        ledger.close(1, {"p" + std::to_string(i), 0}, on_cpu({10}));
+    }
+    uint64_t count = 0;
+    for (const auto& [key, histograms] : ledger.totals()) {
+        count += histograms[SONDE_ONCPU].count();
+    }
+    EXPECT_EQ(count, processes);
+    EXPECT_EQ(count_of(ledger, "other"), 7U);
+}
+
+}  // namespace
+}  // namespace sonde
