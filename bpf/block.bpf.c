@@ -155,6 +155,15 @@ static __always_inline void block__record(struct sonde_block_series *series, u32
         block__record_other(op, stage, to - from);
 }
 
+static __always_inline bool block__is_flush_sequence(u32 cmd_flags)
+{
+    u32 preflush = 1U << bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH);
+
+    if (filter_kind == SONDE_FILTER_NONE)
+        return false;
+    return (cmd_flags & REQ_OP_MASK) == REQ_OP_FLUSH || (cmd_flags & preflush);
+}
+
 static __always_inline int block__issue(const bool btf, struct request *rq, struct task_struct *issuer)
 {
     struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
@@ -163,7 +172,10 @@ static __always_inline int block__issue(const bool btf, struct request *rq, stru
         return 0;
     if (stamp->request != (u64)rq) {
         stamp->request = (u64)rq;
-        stamp->wanted = filter__matches(btf, issuer);
+        /* A flush, and a write that follows one, are issued by a kernel worker; they bear the tag of the request
+         * that was submitted, whose mark is still here. */
+        if (!block__is_flush_sequence(FIELD(btf, rq, cmd_flags)))
+            stamp->wanted = filter__matches(btf, issuer);
     }
     stamp->issue_ns = bpf_ktime_get_ns();
     return 0;

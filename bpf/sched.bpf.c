@@ -29,7 +29,7 @@ static __noinline void sched__record_other(u32 series, u64 ns)
         hist__record_shared(&r->series[series], ns);
 }
 
-static __always_inline void sched__record(struct sonde_sched_rows *r, u32 series, u64 from, u64 to)
+static __always_inline void sched__record(struct sonde_sched_rows *r, u64 series, u64 from, u64 to)
 {
     bool recorded;
 
@@ -37,8 +37,7 @@ static __always_inline void sched__record(struct sonde_sched_rows *r, u32 series
         task__drop(SONDE_SCHED_DROP_CLOCK_BACKWARD);
         return;
     }
-    if (series >= SONDE_SCHED_SERIES)
-        return;
+    BOUND_INDEX(series, SONDE_SCHED_SERIES);
     /* The rows of a process with one thread have one writer: plain adds, at an eighth of the price. A second
      * thread is counted before its first event, and records at its second at the earliest. */
     if (r->threads == 1)
@@ -56,15 +55,18 @@ static __always_inline void sched__enqueue(const bool btf, struct task_struct *p
     t->since_ns = now;
     t->blocked_ns = blocked_ns;
     t->cause = task__throttled(btf, p) ? SONDE_RUNQ_THROTTLED : cause;
+    t->throttle_queue = task__throttle_queue(btf, p);
     t->throttle_clock = task__throttle_clock(btf, p);
 }
 
 static __always_inline int sched__wakeup(const bool btf, struct task_struct *p, const bool is_new)
 {
-    u32 pid = FIELD(btf, p, pid);
-    struct task_entry *t = task__entry(btf, p, pid);
+    struct task_entry *t;
     u64 blocked_ns = 0;
 
+    if (!counting)
+        return 0;
+    t = task__entry(btf, p, FIELD(btf, p, pid));
     if (!t)
         return 0;
     if (is_new)
@@ -126,7 +128,8 @@ static __always_inline void sched__switch_in(const bool btf, struct task_struct 
     if (t->state == TASK_STATE_QUEUED && r) {
         u8 cause = t->cause;
 
-        if (task__throttle_clock(btf, p) != t->throttle_clock)
+        /* On another queue, a task that has moved cannot tell. */
+        if (task__throttle_queue(btf, p) == t->throttle_queue && task__throttle_clock(btf, p) != t->throttle_clock)
             cause = SONDE_RUNQ_THROTTLED;
         sched__record(r, cause, t->since_ns, now);
         if (t->blocked_ns)
@@ -146,6 +149,8 @@ static __always_inline int sched__switch(const bool btf, bool preempt, struct ta
     u32 next_pid = FIELD(btf, next, pid);
     u64 now;
 
+    if (!counting)
+        return 0;
     /* pid 0 is the idle task of every CPU: not a task that waits for anything. */
     if (prev_pid) {
         out = task__entry(btf, prev, prev_pid);

@@ -43,13 +43,15 @@ static __always_inline struct sonde_tcp_rows *tcp__rows(u32 slot)
     return bpf_map_lookup_elem(&rows, &index);
 }
 
-enum tcp_series { TCP_RTT, TCP_CONNECT, TCP_ACCEPT };
+enum tcp_series { TCP_RTT, TCP_RTT_AT_CHANGE, TCP_CONNECT, TCP_ACCEPT };
 
 static __always_inline struct sonde_hist_row *tcp__row(struct sonde_tcp_rows *r, enum tcp_series series, u32 peer)
 {
     peer &= SONDE_PEER_SLOTS - 1;
     if (series == TCP_RTT)
         return &r->rtt[peer];
+    if (series == TCP_RTT_AT_CHANGE)
+        return &r->rtt_at_change[peer];
     return series == TCP_CONNECT ? &r->connect[peer] : &r->accept[peer];
 }
 
@@ -88,7 +90,7 @@ static __always_inline void tcp__adopt(const bool btf, struct sock *sk, struct s
 }
 
 /* Counts the kernel's newest RTT sample, unless it was counted before. */
-static __always_inline void tcp__sample(const bool btf, struct sock *sk, struct sock_entry *e)
+static __always_inline void tcp__sample(const bool btf, struct sock *sk, struct sock_entry *e, enum tcp_series series)
 {
     struct tcp_sock *tp = tcp__sock(btf, sk);
     u64 mstamp;
@@ -100,7 +102,7 @@ static __always_inline void tcp__sample(const bool btf, struct sock *sk, struct 
         return;
     e->rack_mstamp = mstamp;
     if (sock__wanted(e))
-        tcp__record(TCP_RTT, e->slot, e->peer, FIELD(btf, tp, rack.rtt_us) * NS_PER_US);
+        tcp__record(series, e->slot, e->peer, FIELD(btf, tp, rack.rtt_us) * NS_PER_US);
 }
 
 static __always_inline int tcp__probe(const bool btf, struct sock *sk)
@@ -110,7 +112,7 @@ static __always_inline int tcp__probe(const bool btf, struct sock *sk)
     if (!e)
         return 0;
     if (e->named)
-        tcp__sample(btf, sk, e);
+        tcp__sample(btf, sk, e, TCP_RTT);
     else
         tcp__adopt(btf, sk, e);
     return 0;
@@ -120,11 +122,13 @@ static __always_inline void tcp__connected(const bool btf, struct sock *sk, stru
 {
     u64 now = bpf_ktime_get_ns();
 
+    if (!sock__wanted(e))
+        return;
     if (!since)
         tcp__count(&counters.drops[SONDE_TCP_DROP_BEGAN_BEFORE]);
     else if (now < since)
         tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
-    else if (sock__wanted(e))
+    else
         tcp__record(TCP_CONNECT, sock__remote_slot(btf, sk, e->peer), e->peer, now - since);
 }
 
@@ -134,7 +138,8 @@ static __always_inline void tcp__connect_failed(const bool btf, struct sock *sk,
 
     if (!sock__wanted(e))
         return;
-    r = tcp__rows(sock__remote_slot(btf, sk, e->peer));
+    /* Not a reason to give the port a slot: a scan of ports would fill the table. */
+    r = tcp__rows(port__slot(sock__remote_port(btf, sk), SONDE_TCP_PORT_OTHER));
     if (r)
         r->connect_failures[e->peer & (SONDE_PEER_SLOTS - 1)]++;
 }
@@ -176,10 +181,15 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
             tcp__connect_failed(btf, sk, e);
     } else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED) {
         sock__name(btf, sk, e);
-        e->since_ns = bpf_ktime_get_ns();
-        __sync_fetch_and_add(&waiting_for_accept, 1);
+        if (e->accepted) {
+            if (sock__wanted(e))
+                tcp__record(TCP_ACCEPT, e->slot, e->peer, 0);
+        } else {
+            e->since_ns = bpf_ktime_get_ns();
+            __sync_fetch_and_add(&waiting_for_accept, 1);
+        }
     } else if (e->named) {
-        tcp__sample(btf, sk, e);
+        tcp__sample(btf, sk, e, TCP_RTT_AT_CHANGE);
         if (to == TCP_CLOSE && e->since_ns) {
             e->since_ns = 0;
             __sync_fetch_and_add(&waiting_for_accept, -1);
@@ -218,7 +228,9 @@ static __always_inline int tcp__accept(struct sock *sk)
     sock__used_by(true, e, bpf_get_current_task_btf());
     if (e->since_ns)
         tcp__accepted(e, e->since_ns);
-    else
+    else if (sk->__sk_common.skc_state == TCP_SYN_RECV)
+        e->accepted = 1; /* a connection may be handed over a moment before it is established */
+    else if (sock__wanted(e))
         tcp__count(&counters.drops[SONDE_TCP_DROP_BEGAN_BEFORE]);
     return 0;
 }

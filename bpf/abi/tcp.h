@@ -20,6 +20,8 @@ enum sonde_tcp_peer {
 #define SONDE_TCP_PORT_OTHER 0     /* the table is full, or a remote port of a public address */
 #define SONDE_TCP_PORT_EPHEMERAL 1 /* a local port on which nobody listens */
 #define SONDE_TCP_FIRST_PORT 2
+/* Ports of which it is known that somebody listens; those without a slot are "other". */
+#define SONDE_TCP_KNOWN_PORTS 1024
 
 enum sonde_tcp_drop {
     SONDE_TCP_DROP_NO_STATE,       /* no memory for the state of a socket */
@@ -33,6 +35,9 @@ enum sonde_tcp_drop {
  * from all CPUs, what found no chunk. */
 struct sonde_tcp_rows {
     struct sonde_hist_row rtt[SONDE_PEER_SLOTS];
+    /* RTT samples found when a connection changes its state: that program may interrupt the other, or be
+     * interrupted by it, so each has rows of its own. */
+    struct sonde_hist_row rtt_at_change[SONDE_PEER_SLOTS];
     struct sonde_hist_row connect[SONDE_PEER_SLOTS]; /* by remote port */
     struct sonde_hist_row accept[SONDE_PEER_SLOTS];
     __u64 retransmits[SONDE_PEER_SLOTS];

@@ -21,6 +21,10 @@
 #endif
 #define BPF_F_MMAPABLE_ARRAY (1U << 10)
 
+/* Makes an index that is in range known to be so, for the verifier: a compare in C may be made on a copy in another
+ * register, and kernels of the age of 6.1 lose the connection. An index out of range becomes 0. */
+#define BOUND_INDEX(i, n) asm volatile("if %0 < %1 goto +1\n %0 = 0" : "+r"(i) : "i"(n))
+
 #define PF_MEMALLOC 0x00000800
 #define PF_KTHREAD 0x00200000
 #define TASK_UNINTERRUPTIBLE 0x0002

@@ -35,13 +35,23 @@ static __always_inline bool task__throttled(const bool btf, struct task_struct *
     return false;
 }
 
+/* Which run queue the clock below belongs to: there is one per cgroup and CPU. */
+static __always_inline u64 task__throttle_queue(const bool btf, struct task_struct *p)
+{
+    if (bpf_core_field_exists(struct task_struct___6_18, throttled) ||
+        !bpf_core_field_exists(struct sched_entity, cfs_rq))
+        return 0;
+    return (u64)FIELD(btf, p, se.cfs_rq);
+}
+
 /* Total time for which the run queue of this task was throttled: it has grown if a quota held back a task
  * that was already waiting. 0 where throttling is per task, because then a waiting task is never throttled. */
 static __always_inline u64 task__throttle_clock(const bool btf, struct task_struct *p)
 {
     struct cfs_rq *cfs_rq;
 
-    if (bpf_core_field_exists(struct task_struct___6_18, throttled))
+    if (bpf_core_field_exists(struct task_struct___6_18, throttled) ||
+        !bpf_core_field_exists(struct sched_entity, cfs_rq))
         return 0;
     cfs_rq = FIELD(btf, p, se.cfs_rq);
     if (bpf_core_field_exists(struct cfs_rq, throttled_clock_pelt_time))

@@ -7,8 +7,9 @@
  * hist_free. When the pool is empty, the value goes to the caller's fallback row, whose chunks user space
  * has set up before: detail is lost, the count is not.
  *
- * `shared` rows are written by several CPUs and use atomic adds; rows that only one CPU writes do not. (The
- * kernel does not run a tracing program on top of itself on one CPU; it counts such events as missed.)
+ * `shared` rows are written by several CPUs and use atomic adds; rows that only one CPU writes do not. (Since 6.1
+ * the kernel does not run a tracing program on top of itself on one CPU, and counts such events as missed; before, an
+ * interrupt in the middle of an add may cost a count.)
  */
 #ifndef SONDE_LIB_HIST_BPF_H
 #define SONDE_LIB_HIST_BPF_H

@@ -86,7 +86,10 @@ __noinline u32 process__new_slot(u32 tgid, u32 is_kthread)
     info->tgid = 0;
     bpf_map_push_elem(&slot_free, &slot, 0);
     theirs = bpf_map_lookup_elem(&slots_by_tgid, &tgid);
-    return theirs ? *theirs : SONDE_OTHER_SLOT;
+    if (theirs)
+        return *theirs;
+    __sync_fetch_and_add(&counters.slots_full, 1);
+    return SONDE_OTHER_SLOT;
 }
 
 /* A first name for a slot: that of the task which was seen first. A new process has one thread, so it is right; of an

@@ -26,8 +26,9 @@ struct sock_entry {
     u16 slot;        /* of the local port */
     u8 peer;
     u8 owner;
-    u8 named; /* slot and peer are set */
-    u8 pad[3];
+    u8 named;    /* slot and peer are set */
+    u8 accepted; /* before it was established */
+    u8 pad[2];
 };
 
 struct {
@@ -47,7 +48,7 @@ struct {
 /* port -> slot. Filled by user space with the ports that are listened on already. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, SONDE_TCP_PORTS);
+    __uint(max_entries, SONDE_TCP_KNOWN_PORTS);
     __type(key, u32);
     __type(value, u32);
 } ports SEC(".maps");
@@ -68,9 +69,10 @@ __noinline u32 port__add(u32 port)
     if (slot >= SONDE_TCP_PORTS) {
         __sync_fetch_and_sub(&ports_used, 1);
         tcp__count(&counters.ports_full);
-        return SONDE_TCP_PORT_OTHER;
+        slot = SONDE_TCP_PORT_OTHER;
+    } else {
+        port_of_slot[slot] = port;
     }
-    port_of_slot[slot] = port;
     bpf_map_update_elem(&ports, &port, &slot, BPF_ANY);
     return slot;
 }

@@ -30,6 +30,7 @@ enum task_state {
 struct task_entry {
     u64 since_ns;   /* when the present state began */
     u64 blocked_ns; /* QUEUED after a wakeup: when it had blocked; 0 otherwise */
+    u64 throttle_queue; /* the run queue it waits on, and how long a quota had held that back */
     u64 throttle_clock;
     u32 pid;
     u32 slot;
@@ -58,6 +59,10 @@ struct {
     __type(value, struct task_entry);
 } task_storage SEC(".maps");
 
+/* Events count from the moment at which all programs are attached, until the first one goes: otherwise a wakeup that
+ * is seen while its switch is not would make a wait out of a sleep. */
+u32 counting = 0;
+
 /* Grows when an event may have changed what the filter says about tasks already seen. */
 u32 filter_epoch = 0;
 
@@ -72,6 +77,7 @@ static __always_inline void task__forget(struct task_entry *t)
     if (t->state >= TASK_STATE_KNOWN)
         process__detach(t->slot);
     t->state = TASK_STATE_NEW;
+    t->file = (struct file_hint){};
     t->blocked_ns = 0;
 }
 

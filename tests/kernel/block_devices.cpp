@@ -38,10 +38,11 @@ int check(int result, const std::string& what)
 LoopDevice::LoopDevice(uint64_t bytes)
 {
     static int number = 0;
-    backing_path_ = "/dev/shm/sonde-test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
-    backing_ = UniqueFd(check(open(backing_path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), backing_path_));
+    const std::string backing_path = "/dev/shm/sonde-test-" + std::to_string(getpid()) + "-" + std::to_string(++number);
+    backing_ = UniqueFd(check(open(backing_path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600), backing_path));
+    unlink(backing_path.c_str());  // the device and this object keep the file
     // Every page exists, so that reads and writes cost the same from the first on.
-    check(posix_fallocate(backing_.get(), 0, static_cast<off_t>(bytes)) == 0 ? 0 : -1, "allocate " + backing_path_);
+    check(posix_fallocate(backing_.get(), 0, static_cast<off_t>(bytes)) == 0 ? 0 : -1, "allocate " + backing_path);
     const UniqueFd control(check(open("/dev/loop-control", O_RDWR | O_CLOEXEC), "open /dev/loop-control"));
     for (int i = 0; !loop_; ++i) {
         // Somebody else may take the free device first.
@@ -57,11 +58,6 @@ LoopDevice::LoopDevice(uint64_t bytes)
             check(-1, "configure " + path_);
         }
     }
-}
-
-LoopDevice::~LoopDevice()
-{
-    unlink(backing_path_.c_str());
 }
 
 void LoopDevice::discard(uint64_t offset, uint64_t bytes)
@@ -81,7 +77,7 @@ uint64_t LoopDevice::in_flight() const
 
 WritesHeld::WritesHeld(int file)
 {
-    faults_ = UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC)));
+    faults_ = UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));
     if (!faults_) {
         return;
     }

@@ -15,7 +15,6 @@ namespace sonde::test {
 class LoopDevice {
   public:
     explicit LoopDevice(uint64_t bytes = 32 << 20);
-    ~LoopDevice();
     LoopDevice(const LoopDevice&) = delete;
     LoopDevice& operator=(const LoopDevice&) = delete;
 
@@ -28,7 +27,6 @@ class LoopDevice {
     [[nodiscard]] int backing_fd() const { return backing_.get(); }
 
   private:
-    std::string backing_path_;
     UniqueFd backing_;
     UniqueFd loop_;
     std::string path_;

@@ -2,6 +2,7 @@
 //
 // Block I/O on a loop device of our own: every request is counted once, with its bytes and its time.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <string>
 #include <vector>

@@ -241,9 +241,21 @@ TEST_F(HostTest, ListenQueueCountersAreFoundInAnyColumnAndAdded)
     write("/proc/40/net/netstat", "TcpExt: ListenOverflows ListenDrops\nTcpExt: 1000\n");  // cut short
     write("/proc/50/net/netstat", "TcpExt: ListenOverflows ListenDrops\n");
     write("/proc/60/net/netstat", "TcpExt: ListenOverflows ListenDrops\nTcpExt: x 18446744073709551616\n");
-    const ListenQueue queue = read_listen_queue(fs(), {"self", "20", "30", "40", "50", "60", "gone"});
-    EXPECT_EQ(queue.overflows, 3U + 40 + 1000);
-    EXPECT_EQ(queue.drops, 5U + 70 + 600);
+    ListenQueueMeter meter(fs(), {"self", "20", "30", "40", "50", "60", "gone"});
+    EXPECT_EQ(meter.read(fs()).overflows, 0U);
+
+    write("/proc/self/net/netstat", "TcpExt: ListenOverflows SyncookiesSent ListenDrops\nTcpExt: 10 9 15\n" + other);
+    write("/proc/30/net/netstat", "TcpExt: A ListenDrops\nTcpExt: 1 601\n");
+    EXPECT_EQ(meter.read(fs()).overflows, 7U);
+    EXPECT_EQ(meter.read(fs()).drops, 10U + 1);
+
+    // A namespace that goes takes nothing away; a pid that comes again stands for another namespace.
+    std::filesystem::remove_all(fs().resolve("/proc/self"));
+    EXPECT_EQ(meter.read(fs()).overflows, 7U);
+    write("/proc/20/net/netstat", "TcpExt: A B ListenDrops ListenOverflows\nTcpExt: 1 1 2 1\n");
+    EXPECT_EQ(meter.read(fs()).overflows, 7U);
+    write("/proc/20/net/netstat", "TcpExt: A B ListenDrops ListenOverflows\nTcpExt: 1 1 2 5\n");
+    EXPECT_EQ(meter.read(fs()).overflows, 7U + 4);
 }
 
 }  // namespace

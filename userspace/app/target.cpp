@@ -12,6 +12,8 @@
 namespace sonde {
 namespace {
 
+constexpr const char* kHostPidNamespace = "pid:[4026531836]";  // PROC_PID_INIT_INO, the same on all kernels
+
 // The thread group of a task, from /proc/PID/status; 0 when it has gone.
 pid_t thread_group(const RootedFs& fs, pid_t pid)
 {
@@ -21,6 +23,16 @@ pid_t thread_group(const RootedFs& fs, pid_t pid)
 }
 
 }  // namespace
+
+Status check_pid_namespace(const RootedFs& fs)
+{
+    const Result<std::string> own = fs.read_link("/proc/self/ns/pid");
+    if (own && *own != kHostPidNamespace) {
+        return Error{EINVAL, "pids are not the host's in this pid namespace: run sonde on the host, or the container with "
+                             "--pid=host; --cgroup and --comm work here too"};
+    }
+    return ok();
+}
 
 Result<PidTarget> target_pid(const RootedFs& fs, pid_t pid)
 {

@@ -12,6 +12,9 @@
 
 namespace sonde {
 
+// Pids mean something else in another pid namespace, and the kernel side knows only the host's: an error there.
+[[nodiscard]] Status check_pid_namespace(const RootedFs& fs);
+
 struct PidTarget {
     TaskFilter filter;
     UniqueFd pidfd;  // becomes readable when the process ends

@@ -191,7 +191,7 @@ Status TraceSession::follow(pid_t tgid)
 
 Status TraceSession::attach()
 {
-    listen_queue_before_ = read_listen_queue(fs_, network_namespaces_);
+    listen_queue_ = ListenQueueMeter(fs_, network_namespaces_);
     bool attached = false;
     Error last{ENOTSUP, "nothing to attach"};
     for (Slot& slot : slots_) {
@@ -265,11 +265,9 @@ Result<Snapshot> TraceSession::read()
         return slot.kind == ProbeKind::kTcp && slot.probe != nullptr;
     });
     if (tcp && options_.filter.kind == SONDE_FILTER_NONE) {
-        const ListenQueue now = read_listen_queue(fs_, network_namespaces_);
-        const auto grown = [](uint64_t after, uint64_t before) { return after > before ? after - before : 0; };
-        snapshot.counters.push_back(
-            {"sonde_tcp_listen_overflows_total", {}, grown(now.overflows, listen_queue_before_.overflows)});
-        snapshot.counters.push_back({"sonde_tcp_listen_drops_total", {}, grown(now.drops, listen_queue_before_.drops)});
+        const ListenQueue grown = listen_queue_.read(fs_);
+        snapshot.counters.push_back({"sonde_tcp_listen_overflows_total", {}, grown.overflows});
+        snapshot.counters.push_back({"sonde_tcp_listen_drops_total", {}, grown.drops});
     }
     if (follow_ && follow_->lost() != 0) {
         for (ProbeStatus& probe : snapshot.probes) {

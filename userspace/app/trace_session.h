@@ -68,7 +68,7 @@ class TraceSession {
     std::vector<Slot> slots_;
     UniqueFd statistics_;
     std::vector<std::string> network_namespaces_;
-    ListenQueue listen_queue_before_;
+    ListenQueueMeter listen_queue_;
     std::chrono::steady_clock::time_point started_;
     std::chrono::steady_clock::time_point ended_;
     double start_unix_ = 0;

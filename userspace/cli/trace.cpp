@@ -163,6 +163,11 @@ Result<Target> choose_target(const TraceOptions& options)
 {
     const RootedFs fs;
     Target target;
+    if (!options.pid.empty() || !options.command.empty()) {
+        if (Status status = check_pid_namespace(fs); !status) {
+            return status.error();
+        }
+    }
     if (!options.pid.empty()) {
         pid_t pid = 0;
         const char* end = options.pid.data() + options.pid.size();

@@ -2,6 +2,7 @@
 #include "userspace/host/tcp_state.h"
 
 #include <charconv>
+#include <optional>
 #include <set>
 #include <sstream>
 
@@ -57,6 +58,15 @@ uint64_t netstat_value(const std::string& text, const std::string& column)
     return 0;
 }
 
+std::optional<ListenQueue> listen_queue_of(const RootedFs& fs, const std::string& pid)
+{
+    const Result<std::string> text = fs.read("/proc/" + pid + "/net/netstat");
+    if (!text) {
+        return std::nullopt;
+    }
+    return ListenQueue{netstat_value(*text, "ListenOverflows"), netstat_value(*text, "ListenDrops")};
+}
+
 bool is_number(const std::string& name)
 {
     return !name.empty() && name.find_first_not_of("0123456789") == std::string::npos;
@@ -100,16 +110,27 @@ std::vector<uint16_t> listening_ports(const RootedFs& fs, const std::vector<std:
     return {ports.begin(), ports.end()};
 }
 
-ListenQueue read_listen_queue(const RootedFs& fs, const std::vector<std::string>& pids)
+ListenQueueMeter::ListenQueueMeter(const RootedFs& fs, const std::vector<std::string>& pids)
 {
-    ListenQueue sum;
     for (const std::string& pid : pids) {
-        if (const Result<std::string> text = fs.read("/proc/" + pid + "/net/netstat")) {
-            sum.overflows += netstat_value(*text, "ListenOverflows");
-            sum.drops += netstat_value(*text, "ListenDrops");
+        if (const std::optional<ListenQueue> now = listen_queue_of(fs, pid)) {
+            last_[pid] = *now;
         }
     }
-    return sum;
+}
+
+ListenQueue ListenQueueMeter::read(const RootedFs& fs)
+{
+    for (auto& [pid, last] : last_) {
+        const std::optional<ListenQueue> now = listen_queue_of(fs, pid);
+        if (!now) {
+            continue;
+        }
+        grown_.overflows += now->overflows > last.overflows ? now->overflows - last.overflows : 0;
+        grown_.drops += now->drops > last.drops ? now->drops - last.drops : 0;
+        last = *now;
+    }
+    return grown_;
 }
 
 }  // namespace sonde

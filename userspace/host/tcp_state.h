@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,19 @@ struct ListenQueue {
     uint64_t overflows = 0;  // TcpExt ListenOverflows: the accept queue was full
     uint64_t drops = 0;      // TcpExt ListenDrops: all reasons
 };
-// Sum over the namespaces; those that are gone count nothing.
-[[nodiscard]] ListenQueue read_listen_queue(const RootedFs& fs, const std::vector<std::string>& pids);
+
+// How much the counters of some namespaces have grown since the meter was made. A namespace whose process has
+// gone keeps what it had; a counter that shrinks (the pid stands for another namespace now) begins anew.
+class ListenQueueMeter {
+  public:
+    ListenQueueMeter() = default;
+    ListenQueueMeter(const RootedFs& fs, const std::vector<std::string>& pids);
+    // Never less than before.
+    [[nodiscard]] ListenQueue read(const RootedFs& fs);
+
+  private:
+    std::map<std::string, ListenQueue> last_;  // by pid
+    ListenQueue grown_;
+};
 
 }  // namespace sonde

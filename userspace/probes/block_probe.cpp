@@ -45,7 +45,7 @@ class BlockProbe final : public Probe {
   private:
     using Key = std::pair<std::string, uint32_t>;  // device, operation
 
-    [[nodiscard]] std::string device_name(uint32_t slot) const;
+    [[nodiscard]] const std::string& device_name(uint32_t slot);
     [[nodiscard]] ProbeStatus status(const std::map<Key, OpTotals>& totals) const;
 
     SkelPtr<block_bpf> skel_;
@@ -53,18 +53,23 @@ class BlockProbe final : public Probe {
     Choice choice_;
     uint32_t cpus_;
     const RootedFs& fs_;
+    std::array<std::string, SONDE_BLOCK_DEVICES> names_;
 };
 
-// "nvme0n1"; "259:0" when it has gone.
-std::string BlockProbe::device_name(uint32_t slot) const
+// "nvme0n1"; "259:0" when it had gone before it was first asked for. Kept: a series does not change its name.
+const std::string& BlockProbe::device_name(uint32_t slot)
 {
+    std::string& name = names_[slot];
+    if (!name.empty()) {
+        return name;
+    }
     if (slot == SONDE_BLOCK_OTHER_DEVICE) {
-        return "other";
+        return name = "other";
     }
     const sonde_block_device& device = skel_->bss->devices[slot];
     const std::string number = std::to_string(device.major) + ":" + std::to_string(device.minor);
     const Result<std::string> link = fs_.read_link("/sys/dev/block/" + number);
-    return link ? link->substr(link->rfind('/') + 1) : number;
+    return name = link ? link->substr(link->rfind('/') + 1) : number;
 }
 
 Status BlockProbe::read(Snapshot& into)
@@ -76,11 +81,7 @@ Status BlockProbe::read(Snapshot& into)
     }
     std::map<Key, OpTotals> totals;
     HistReader reader(bpf_map__fd(skel_->maps.hist_chunks));
-    std::array<std::string, SONDE_BLOCK_DEVICES> names;
     const uint32_t used = std::min<uint32_t>(read_shared(skel_->data->devices_used), SONDE_BLOCK_DEVICES);
-    for (uint32_t slot = 0; slot < used; ++slot) {
-        names[slot] = device_name(slot);
-    }
     for (uint32_t i = 0; i < count; ++i) {
         const uint32_t slot = i + 1 == count ? SONDE_BLOCK_OTHER_DEVICE : i % SONDE_BLOCK_DEVICES;
         if (slot >= used) {
@@ -92,7 +93,7 @@ Status BlockProbe::read(Snapshot& into)
             if (series.requests == 0 && i + 1 != count) {
                 continue;
             }
-            OpTotals& sum = totals[{names[slot], op}];
+            OpTotals& sum = totals[{device_name(slot), op}];
             sum.bytes += series.bytes;
             sum.errors += series.errors;
             sum.requests += series.requests;

@@ -89,9 +89,7 @@ void ProgramSet::select(bpf_object* object) const
 
 Status ProgramSet::attach(bpf_object* object)
 {
-    // Wakeups before switches: then no switch is seen whose wakeup was missed for this reason.
-    std::vector<std::string> order(names_.rbegin(), names_.rend());
-    for (const std::string& name : order) {
+    for (const std::string& name : names_) {
         LinkPtr link(bpf_program__attach(program_of(object, name)));
         if (!link) {
             const int error = errno;

@@ -61,8 +61,17 @@ class SchedProbe final : public Probe {
           by_pid_(by_pid)
     {}
 
-    Status attach() override { return programs_.attach(skel_->obj); }
-    void detach() override { programs_.detach(); }
+    Status attach() override
+    {
+        Status status = programs_.attach(skel_->obj);
+        skel_->bss->counting = status ? 1 : 0;
+        return status;
+    }
+    void detach() override
+    {
+        skel_->bss->counting = 0;
+        programs_.detach();
+    }
     Status read(Snapshot& into) override;
     void maintain() override;
     [[nodiscard]] uint64_t kernel_bytes() const override { return maps_bytes(skel_->obj); }
@@ -226,6 +235,9 @@ Status SchedProbe::fold(const std::vector<uint32_t>& slots)
     const int rows_fd = bpf_map__fd(skel_->maps.rows);
     const int processes_fd = bpf_map__fd(skel_->maps.processes);
     for (const uint32_t slot : slots) {
+        if (!readings->contains(slot)) {
+            continue;  // never taken for good: the kernel side has put it back itself
+        }
         sonde_sched_rows rows{};
         bpf_map_lookup_elem(rows_fd, &slot, &rows);
         const sonde_sched_rows no_rows{};

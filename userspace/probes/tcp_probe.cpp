@@ -22,7 +22,7 @@ constexpr std::array<const char*, SONDE_PEERS> kPeerNames{"loopback", "private",
 constexpr std::array<const char*, SONDE_TCP_DROPS> kDropNames{"no memory for socket state", "owner not known yet",
                                                               "began before tracing", "clock went backward"};
 constexpr uint32_t kSockHashEntries = 65536;
-constexpr uint32_t kFallbackRows = 3 * SONDE_PEER_SLOTS;
+constexpr uint32_t kFallbackRows = 4 * SONDE_PEER_SLOTS;
 
 struct PortTotals {
     Histogram rtt;
@@ -87,6 +87,7 @@ Status TcpProbe::read(Snapshot& into)
         for (uint32_t peer = 0; peer < SONDE_PEERS; ++peer) {
             PortTotals& sum = totals[{port, peer}];
             reader.add(row.rtt[peer], sum.rtt);
+            reader.add(row.rtt_at_change[peer], sum.rtt);
             reader.add(row.connect[peer], sum.connect);
             reader.add(row.accept[peer], sum.accept);
             sum.retransmits += row.retransmits[peer];
@@ -157,6 +158,10 @@ ProbeStatus TcpProbe::status(const Choice& choice, uint64_t events) const
             status.discarded[kDropNames[drop]] = n;
         }
     }
+    if (status.state != ProbeState::kOff && read_shared(skel_->bss->counters.ports_full) != 0) {
+        status.state = ProbeState::kDegraded;
+        status.reason = "more ports than the table has: the excess is counted under port \"other\"";
+    }
     if (status.state != ProbeState::kOff && read_shared(skel_->bss->counters.chunks_full) != 0) {
         status.state = ProbeState::kDegraded;
         status.reason = "too many distributions for the tables: the excess is counted under port \"other\"";
@@ -168,7 +173,7 @@ Status set_fallback(tcp_bpf* skel, uint32_t cpus)
 {
     sonde_tcp_rows rows{};
     uint32_t chunk = 1;
-    for (auto* family : {&rows.rtt, &rows.connect, &rows.accept}) {
+    for (auto* family : {&rows.rtt, &rows.rtt_at_change, &rows.connect, &rows.accept}) {
         for (sonde_hist_row& row : *family) {
             row = row_with_chunks(chunk);
             chunk += SONDE_HIST_OCTAVES;
@@ -183,17 +188,17 @@ Status set_fallback(tcp_bpf* skel, uint32_t cpus)
 
 Status set_ports(tcp_bpf* skel, const std::vector<uint16_t>& listening)
 {
-    uint32_t slot = SONDE_TCP_FIRST_PORT;
+    uint32_t next = SONDE_TCP_FIRST_PORT;
     for (const uint32_t port : listening) {
-        if (slot == SONDE_TCP_PORTS) {
-            break;  // the rest goes to port "other", as it would later on
-        }
+        const uint32_t slot = next < SONDE_TCP_PORTS ? next++ : SONDE_TCP_PORT_OTHER;
         if (bpf_map_update_elem(bpf_map__fd(skel->maps.ports), &port, &slot, BPF_NOEXIST) != 0) {
             return Error::from_errno(errno, "enter a listening port");
         }
-        skel->bss->port_of_slot[slot++] = port;
+        if (slot != SONDE_TCP_PORT_OTHER) {
+            skel->bss->port_of_slot[slot] = port;
+        }
     }
-    skel->data->ports_used = slot;
+    skel->data->ports_used = next;
     return ok();
 }
 
