@@ -138,8 +138,7 @@ static __always_inline void tcp__connect_failed(const bool btf, struct sock *sk,
 
     if (!sock__wanted(e))
         return;
-    /* Not a reason to give the port a slot: a scan of ports would fill the table. */
-    r = tcp__rows(port__slot(sock__remote_port(btf, sk), SONDE_TCP_PORT_OTHER));
+    r = tcp__rows(sock__remote_slot(btf, sk, e->peer));
     if (r)
         r->connect_failures[e->peer & (SONDE_PEER_SLOTS - 1)]++;
 }
@@ -155,7 +154,7 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
         u32 port = FIELD(btf, sk, __sk_common.skc_num);
 
         if (port__slot(port, SONDE_TCP_PORTS) == SONDE_TCP_PORTS)
-            port__add(port);
+            port__add(port, SONDE_TCP_PORTS);
         return 0;
     }
     if (from == TCP_LISTEN)

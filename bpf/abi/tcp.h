@@ -20,6 +20,8 @@ enum sonde_tcp_peer {
 #define SONDE_TCP_PORT_OTHER 0     /* the table is full, or a remote port of a public address */
 #define SONDE_TCP_PORT_EPHEMERAL 1 /* a local port on which nobody listens */
 #define SONDE_TCP_FIRST_PORT 2
+/* Remote ports get slots only below this one, so that a scan of ports leaves some to those who listen. */
+#define SONDE_TCP_REMOTE_PORTS 40
 /* Ports of which it is known that somebody listens; those without a slot are "other". */
 #define SONDE_TCP_KNOWN_PORTS 1024
 

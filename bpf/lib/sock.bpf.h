@@ -62,13 +62,16 @@ u32 waiting_for_accept = 0;
 
 static __always_inline void tcp__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
-__noinline u32 port__add(u32 port)
+/* A slot for a port, out of the first `limit`. */
+__noinline u32 port__add(u32 port, u32 limit)
 {
     u32 slot = __sync_fetch_and_add(&ports_used, 1);
 
-    if (slot >= SONDE_TCP_PORTS) {
+    if (slot >= limit || slot >= SONDE_TCP_PORTS) {
         __sync_fetch_and_sub(&ports_used, 1);
         tcp__count(&counters.ports_full);
+        if (limit < SONDE_TCP_PORTS)
+            return SONDE_TCP_PORT_OTHER; /* it may still be listened on one day */
         slot = SONDE_TCP_PORT_OTHER;
     } else {
         port_of_slot[slot] = port;
@@ -138,7 +141,7 @@ static __always_inline u32 sock__remote_slot(const bool btf, struct sock *sk, u8
 
     if (slot < SONDE_TCP_PORTS)
         return slot;
-    return peer == SONDE_PEER_PUBLIC ? SONDE_TCP_PORT_OTHER : port__add(port);
+    return peer == SONDE_PEER_PUBLIC ? SONDE_TCP_PORT_OTHER : port__add(port, SONDE_TCP_REMOTE_PORTS);
 }
 
 static __always_inline bool sock__cgroup_matches(const bool btf, struct sock *sk)

@@ -122,11 +122,13 @@ INSTANTIATE_TEST_SUITE_P(, Filter, ::testing::ValuesIn(filter_cases()),
 TEST_P(Filter, OnlyTheWantedProcessShows)
 {
     const Measured load =
-        measure(ProbeKind::kSched, {"sleep", "--usec", "1000", "--count", "100"},
-                [](const Measured& each) { return histogram(each.snapshot, kOffCpu, {}).count() >= 100; });
+        measure(ProbeKind::kSched, {"sleep", "--usec", "1000", "--count", "100"}, [](const Measured& each) {
+            return histogram(each.snapshot, kOffCpu, {}).count() >= (slow_machine() ? 95U : 100U);
+        });
     EXPECT_EQ(values_of(load.snapshot, "sonde_sched_", "process"), std::set<std::string>{name_});
     const uint64_t blocks = histogram(load.snapshot, kOffCpu, {}).count();
-    EXPECT_GE(blocks, 100U) << describe(load.snapshot);
+    // An emulated CPU may be so late that the time is over before the thread sleeps.
+    EXPECT_GE(blocks, slow_machine() ? 95U : 100U) << describe(load.snapshot);
     EXPECT_LE(blocks, 140U);  // and its start and end
 }
 

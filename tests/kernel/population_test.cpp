@@ -117,7 +117,7 @@ TEST_P(Population, AProcessShowsUnderTheNameThatExecGaveIt)
     load.release();
     load.report();
     const Snapshot snapshot = tracer.stop();
-    EXPECT_GE(histogram(snapshot, kOffCpu, {{"process", "renamed"}, {"pid", pid}}).count(), 20U);
+    EXPECT_GE(histogram(snapshot, kOffCpu, {{"process", "renamed"}, {"pid", pid}}).count(), 15U);  // of 20 sleeps
     EXPECT_EQ(histogram(snapshot, kOnCpu, {{"pid", pid}}), histogram(snapshot, kOnCpu, {{"process", "renamed"}}));
 }
 

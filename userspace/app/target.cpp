@@ -28,8 +28,9 @@ Status check_pid_namespace(const RootedFs& fs)
 {
     const Result<std::string> own = fs.read_link("/proc/self/ns/pid");
     if (own && *own != kHostPidNamespace) {
-        return Error{EINVAL, "pids are not the host's in this pid namespace: run sonde on the host, or the container with "
-                             "--pid=host; --cgroup and --comm work here too"};
+        return Error{EINVAL,
+                     "pids are not the host's in this pid namespace: run sonde on the host, or the container with "
+                     "--pid=host; --cgroup and --comm work here too"};
     }
     return ok();
 }
