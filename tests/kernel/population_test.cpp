@@ -179,7 +179,8 @@ TEST_P(Population, ARenameTakesNothingFromTheSeriesOfTheOldName)
         waitpid(child, nullptr, 0);
     }
     const Labels old_series{{"process", old_name}};
-    ASSERT_GE(histogram(before, kOnCpu, old_series).count(), kSleeps);
+    // On an emulated CPU the time may be over before the thread sleeps.
+    ASSERT_GE(histogram(before, kOnCpu, old_series).count(), slow_machine() ? kSleeps * 9 / 10 : kSleeps);
     EXPECT_GE(histogram(after, kOnCpu, old_series).count(), histogram(before, kOnCpu, old_series).count());
     EXPECT_LT(histogram(delta(after, before), kOnCpu, old_series).count(), kSleeps);
     EXPECT_GE(histogram(after, kOnCpu, {{"process", "renamed"}}).count(), 1U);
@@ -201,7 +202,7 @@ TEST_P(Population, AThreadCountsForItsProcessWhateverItCallsItself)
     char mine[16] = {};
     prctl(PR_GET_NAME, mine);
     const Histogram blocks = histogram(snapshot, kOffCpu, {{"process", mine}});
-    EXPECT_GE(blocks.count(), kSleeps);
+    EXPECT_GE(blocks.count(), slow_machine() ? kSleeps * 9 / 10 : kSleeps);
 }
 
 // exec in another thread than the leader: the thread takes the leader's pid.
