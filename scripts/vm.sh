@@ -135,6 +135,7 @@ if [[ -n $status ]]; then
     exit "$status"
 fi
 reason=$(grep -aoEm1 '(Kernel panic|BUG:|Oops:|watchdog:|rcu:.*stall).*' "$tmp/console" | tr -d '\r' || true)
+[[ $reason != *int3* ]] || reason+=" (a known fault of QEMU before 8.1; this one is $(qemu-system-x86_64 --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'))"
 [[ $rc -ne 124 && $rc -ne 137 ]] || die "timed out after $timeout s${reason:+; the kernel said: $reason}"
 [[ $rc -eq 0 ]] || die "QEMU failed with status $rc: $(tail -n1 "$tmp/qemu.log")"
 grep -q '^started$' "$tmp/status" || die "the guest stopped before it started '$program': ${reason:-try --verbose}"
