@@ -7,9 +7,11 @@
  *
  * Idea: the kernel keeps the time of allocation in the request (start_time_ns), so `total` needs no event
  * but the last. The time of issue is kept by the kernel only for queues with statistics (QUEUE_FLAG_STATS), so
- * block_rq_issue notes it, in a table indexed by queue, hardware queue and tag: a tag belongs to one request
- * at a time, so this is a hash with next to no collisions and without a lock. An entry names its request; where
- * two requests in flight share an entry, the older loses its stages and is counted.
+ * block_rq_issue notes it, in a table indexed by a hash of the request's address: queues allocate their requests
+ * once, so there are few addresses, and no lock is needed. An entry names its request; where two requests in flight
+ * share an entry, the older loses its stages and is counted. (With a filter the index is made of queue, hardware
+ * queue and tag, which costs cache misses, because a flush has another address than the request it belongs to, but the
+ * same tag.)
  *
  * A request is done when a completion covers all bytes that are left of it (block_rq_complete also fires
  * for parts). Flushes: a write that asks for a flush is turned by the kernel into a REQ_OP_FLUSH request and,
@@ -28,13 +30,17 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define REQ_OP_MASK 0xff
 #define STAMP_BITS 16
+#define NEAR_BITS 16          /* of an address: 64 KiB */
+#define REQUEST_ALIGN_BITS 6 /* requests begin on cache lines */
+#define KNOWN_DEVICE_BITS 8
+#define MINOR_BITS 20 /* of a dev_t in the kernel; above them are 12 of the major number */
 #define FIBONACCI_HASH 0x9e3779b97f4a7c15ULL
 
 struct stamp {
     u64 request;
-    u64 issue_ns;
-    u64 wanted; /* the filter wants the task that submitted it; read only when there is a filter */
+    u64 issue; /* when, or 0; with a filter, STAMP_WANTED is set if it wants the task that submitted the request */
 };
+#define STAMP_WANTED (1ULL << 63)
 
 const volatile u32 nr_cpus = 1;
 
@@ -53,30 +59,50 @@ struct {
     __type(value, struct sonde_block_rows);
 } rows SEC(".maps");
 
-/* Major << 32 | minor -> slot. */
+/* Device number -> slot. */
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, SONDE_BLOCK_DEVICES);
-    __type(key, u64);
+    __type(key, u32);
     __type(value, u32);
 } slot_of_device SEC(".maps");
 
 struct sonde_block_counters counters = {};
 struct sonde_block_device devices[SONDE_BLOCK_DEVICES] = {};
 u32 devices_used = 1; /* slot 0 is taken */
-u8 slot_of_queue[SONDE_BLOCK_QUEUE_IDS] = {};
+/* Device number << 8 | slot, by a hash of the device number: spares most events the map above. One word, so that no
+ * reader sees one half of it. */
+u64 known_devices[1 << KNOWN_DEVICE_BITS] = {};
 
 static __always_inline void block__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
-static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq, struct request_queue *q)
+static __always_inline u64 block__tag(const bool btf, struct request *rq, struct request_queue *q)
 {
     struct blk_mq_hw_ctx *hctx = FIELD(btf, rq, mq_hctx);
     /* With an I/O scheduler the internal tag lasts from allocation to completion; without, it is -1. */
     u32 internal_tag = FIELD(btf, rq, internal_tag);
     u32 tag = internal_tag == (u32)-1 ? (u32)FIELD(btf, rq, tag) : internal_tag;
-    u64 id = ((u64)FIELD(btf, q, id) << 40) + ((u64)FIELD(btf, hctx, queue_num) << 20) + tag;
-    u32 index = (id * FIBONACCI_HASH) >> (64 - STAMP_BITS);
 
+    return ((u64)FIELD(btf, q, id) << 40) + ((u64)FIELD(btf, hctx, queue_num) << 20) + tag;
+}
+
+/* The requests of a queue lie side by side: so do their stamps, which saves TLB misses. Blocks of addresses are
+ * scattered over the table. */
+static __always_inline u32 block__near_index(u32 address)
+{
+    u32 block = ((address >> NEAR_BITS) * FIBONACCI_HASH) >> (64 - STAMP_BITS);
+
+    return (block + ((address & ((1U << NEAR_BITS) - 1)) >> REQUEST_ALIGN_BITS)) & ((1U << STAMP_BITS) - 1);
+}
+
+static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq, struct request_queue *q)
+{
+    u32 index;
+
+    if (filter_kind == SONDE_FILTER_NONE)
+        index = block__near_index(LOWER_HALF(rq));
+    else
+        index = (block__tag(btf, rq, q) * FIBONACCI_HASH) >> (64 - STAMP_BITS);
     return bpf_map_lookup_elem(&stamps, &index);
 }
 
@@ -97,40 +123,38 @@ static __always_inline enum sonde_block_op block__op(u32 cmd_flags)
     return SONDE_BLOCK_OTHER;
 }
 
-/* A device seen for the first time, or another device on a queue id that was free again. */
-__noinline u32 block__new_slot(u32 queue_id, u32 major, u32 minor)
+/* A device seen for the first time, or one that another has displaced from known_devices. */
+__noinline u32 block__new_slot(u32 device)
 {
-    u64 number = (u64)major << 32 | minor;
-    u32 *known = bpf_map_lookup_elem(&slot_of_device, &number);
+    u32 *known = bpf_map_lookup_elem(&slot_of_device, &device);
     u32 slot;
 
-    if (known) {
-        slot = *known & (SONDE_BLOCK_DEVICES - 1);
-    } else {
-        slot = __sync_fetch_and_add(&devices_used, 1);
-        if (slot >= SONDE_BLOCK_DEVICES) {
-            __sync_fetch_and_sub(&devices_used, 1);
-            block__count(&counters.devices_full);
-            return SONDE_BLOCK_OTHER_DEVICE;
-        }
-        devices[slot].major = major;
-        devices[slot].minor = minor;
-        bpf_map_update_elem(&slot_of_device, &number, &slot, BPF_ANY);
+    if (known)
+        return *known & (SONDE_BLOCK_DEVICES - 1);
+    slot = __sync_fetch_and_add(&devices_used, 1);
+    if (slot >= SONDE_BLOCK_DEVICES) {
+        __sync_fetch_and_sub(&devices_used, 1);
+        block__count(&counters.devices_full);
+        return SONDE_BLOCK_OTHER_DEVICE;
     }
-    if (queue_id < SONDE_BLOCK_QUEUE_IDS)
-        slot_of_queue[queue_id] = slot;
+    devices[slot].major = device >> MINOR_BITS;
+    devices[slot].minor = device & ((1 << MINOR_BITS) - 1);
+    bpf_map_update_elem(&slot_of_device, &device, &slot, BPF_ANY);
     return slot;
 }
 
-static __always_inline u32 block__slot(u32 queue_id, u32 major, u32 minor)
+static __always_inline u32 block__slot(u32 device)
 {
-    u32 slot = SONDE_BLOCK_OTHER_DEVICE;
+    u64 *seat = &known_devices[(device * FIBONACCI_HASH) >> (64 - KNOWN_DEVICE_BITS)];
+    u64 known = *seat;
+    u32 slot;
 
-    if (queue_id < SONDE_BLOCK_QUEUE_IDS)
-        slot = slot_of_queue[queue_id] & (SONDE_BLOCK_DEVICES - 1);
-    if (slot != SONDE_BLOCK_OTHER_DEVICE && devices[slot].major == major && devices[slot].minor == minor)
-        return slot;
-    return block__new_slot(queue_id, major, minor);
+    if (known >> 8 == device)
+        return known & (SONDE_BLOCK_DEVICES - 1);
+    slot = block__new_slot(device);
+    if (slot != SONDE_BLOCK_OTHER_DEVICE)
+        *seat = (u64)device << 8 | slot;
+    return slot;
 }
 
 /* No chunk was free: the entry behind those of all CPUs has its chunks already, and is shared. */
@@ -159,38 +183,47 @@ static __always_inline bool block__is_flush_sequence(u32 cmd_flags)
 {
     u32 preflush = 1U << bpf_core_enum_value(enum req_flag_bits, __REQ_PREFLUSH);
 
-    if (filter_kind == SONDE_FILTER_NONE)
-        return false;
     return (cmd_flags & REQ_OP_MASK) == REQ_OP_FLUSH || (cmd_flags & preflush);
 }
 
-static __always_inline int block__issue(const bool btf, struct request *rq, struct task_struct *issuer)
+static __always_inline struct task_struct *block__current(const bool btf)
+{
+    return btf ? bpf_get_current_task_btf() : (struct task_struct *)bpf_get_current_task();
+}
+
+static __always_inline u64 block__wanted(const bool btf)
+{
+    return filter__matches(btf, block__current(btf)) ? STAMP_WANTED : 0;
+}
+
+static __always_inline int block__issue(const bool btf, struct request *rq)
 {
     struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
+    u64 wanted = 0;
 
     if (!stamp)
         return 0;
-    if (stamp->request != (u64)rq) {
-        stamp->request = (u64)rq;
+    if (filter_kind != SONDE_FILTER_NONE) {
+        wanted = stamp->issue & STAMP_WANTED;
         /* A flush, and a write that follows one, are issued by a kernel worker; they bear the tag of the request
          * that was submitted, whose mark is still here. */
-        if (!block__is_flush_sequence(FIELD(btf, rq, cmd_flags)))
-            stamp->wanted = filter__matches(btf, issuer);
+        if (stamp->request != (u64)rq && !block__is_flush_sequence(FIELD(btf, rq, cmd_flags)))
+            wanted = block__wanted(btf);
     }
-    stamp->issue_ns = bpf_ktime_get_ns();
+    stamp->request = (u64)rq;
+    stamp->issue = bpf_ktime_get_ns() | wanted;
     return 0;
 }
 
 /* Only with a filter: runs in the submitter, which at the time of issue may be a kernel worker. */
-static __always_inline int block__start(const bool btf, struct request *rq, struct task_struct *submitter)
+static __always_inline int block__start(const bool btf, struct request *rq)
 {
     struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
 
     if (!stamp)
         return 0;
     stamp->request = (u64)rq;
-    stamp->issue_ns = 0;
-    stamp->wanted = filter__matches(btf, submitter);
+    stamp->issue = block__wanted(btf);
     return 0;
 }
 
@@ -217,14 +250,12 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     struct request_queue *q = FIELD(btf, rq, q);
     struct gendisk *disk = request__disk(btf, rq, q);
     struct stamp *stamp = block__stamp(btf, rq, q);
-    u32 major = FIELD(btf, disk, major);
-    u32 minor = FIELD(btf, disk, first_minor);
-    u32 queue_id = FIELD(btf, q, id);
+    u32 device = (u32)FIELD(btf, disk, major) << MINOR_BITS | FIELD(btf, disk, first_minor);
     u32 bytes_left = FIELD(btf, rq, __data_len);
     u64 start = FIELD(btf, rq, start_time_ns);
     u32 op = block__op(FIELD(btf, rq, cmd_flags));
     bool mine = stamp && stamp->request == (u64)rq;
-    u64 issue = mine ? stamp->issue_ns : 0;
+    u64 issue = mine ? stamp->issue & ~STAMP_WANTED : 0;
     struct sonde_block_series *series;
     struct sonde_block_rows *r;
     u32 index;
@@ -238,7 +269,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
             block__count(&counters.drops[SONDE_BLOCK_DROP_STAMP_LOST]);
         return 0;
     }
-    if (mine && !stamp->wanted) {
+    if (filter_kind != SONDE_FILTER_NONE && !(stamp->issue & STAMP_WANTED)) {
         stamp->request = 0;
         return 0;
     }
@@ -246,7 +277,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
         block__count(&counters.without_data);
         return 0;
     }
-    index = bpf_get_smp_processor_id() * SONDE_BLOCK_DEVICES + block__slot(queue_id, major, minor);
+    index = bpf_get_smp_processor_id() * SONDE_BLOCK_DEVICES + block__slot(device);
     r = bpf_map_lookup_elem(&rows, &index);
     if (!r || op >= SONDE_BLOCK_OPS)
         return 0;
@@ -265,13 +296,10 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
 }
 
 SEC("tp_btf/block_rq_issue")
-int BPF_PROG(sonde_issue, struct request *rq) { return block__issue(true, rq, bpf_get_current_task_btf()); }
+int BPF_PROG(sonde_issue, struct request *rq) { return block__issue(true, rq); }
 
 SEC("raw_tp/block_rq_issue")
-int BPF_PROG(sonde_issue_raw, struct request *rq)
-{
-    return block__issue(false, rq, (struct task_struct *)bpf_get_current_task());
-}
+int BPF_PROG(sonde_issue_raw, struct request *rq) { return block__issue(false, rq); }
 
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(sonde_complete, struct request *rq, int error, unsigned int nr_bytes)
@@ -286,20 +314,14 @@ int BPF_PROG(sonde_complete_raw, struct request *rq, int error, unsigned int nr_
 }
 
 SEC("tp_btf/block_io_start")
-int BPF_PROG(sonde_io_start, struct request *rq) { return block__start(true, rq, bpf_get_current_task_btf()); }
+int BPF_PROG(sonde_io_start, struct request *rq) { return block__start(true, rq); }
 
 SEC("raw_tp/block_io_start")
-int BPF_PROG(sonde_io_start_raw, struct request *rq)
-{
-    return block__start(false, rq, (struct task_struct *)bpf_get_current_task());
-}
+int BPF_PROG(sonde_io_start_raw, struct request *rq) { return block__start(false, rq); }
 
 /* Kernels before 6.5 have no block_io_start: the insertion into the scheduler is the next best. */
 SEC("tp_btf/block_rq_insert")
-int BPF_PROG(sonde_insert, struct request *rq) { return block__start(true, rq, bpf_get_current_task_btf()); }
+int BPF_PROG(sonde_insert, struct request *rq) { return block__start(true, rq); }
 
 SEC("raw_tp/block_rq_insert")
-int BPF_PROG(sonde_insert_raw, struct request *rq)
-{
-    return block__start(false, rq, (struct task_struct *)bpf_get_current_task());
-}
+int BPF_PROG(sonde_insert_raw, struct request *rq) { return block__start(false, rq); }

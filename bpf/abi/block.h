@@ -32,8 +32,6 @@ enum sonde_block_drop {
 /* Devices that get rows of their own; slot 0 is for all further ones. */
 #define SONDE_BLOCK_DEVICES 32
 #define SONDE_BLOCK_OTHER_DEVICE 0
-/* request_queue.id, a small integer that the kernel reuses, indexes the table of slots. */
-#define SONDE_BLOCK_QUEUE_IDS 1024
 
 struct sonde_block_device {
     __u32 major;

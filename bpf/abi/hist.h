@@ -10,8 +10,8 @@
  * at the mantissas 2^((j + f) / 16), j = 0..15, with f = 0.35765... A bit scan finds the octave; the
  * top five mantissa bits select one of 32 parts; a part is narrower (1/32) than the narrowest bucket
  * (2^(1/16) - 1 = 0.044), so it contains at most one bound: a table gives the bucket of the part's lower
- * edge, and one compare against the part's bound settles the rest. The compare is made on all 64 bits of
- * the normalised value, so it is exact.
+ * edge, and one compare against the part's bound settles the rest. It is made on the whole
+ * normalised value, so it is exact.
  *
  * A value's "cell" is 16 * octave + j; the exported bucket index is cell - 478. Because j may
  * be 16, which is j = 0 of the next octave, no special case is needed at octave boundaries.
@@ -59,28 +59,25 @@ struct sonde_hist_row {
 };
 
 /*
- * Per part of the mantissa (its top five bits behind the leading one): how many of the bounds lie below the
- * part, and the next bound, as a multiple of 2^-63 rounded down. The bound 0xee6b28... is exact: it is 1 s.
+ * Per part of the mantissa (its top five bits behind the leading one): the next bound, as a multiple of 2^-63, and
+ * in its low five bits how many of the bounds lie below the part. A mantissa has no bits there, nor in the 17 above
+ * them, as values end at 2^41: so the compare is as exact as with all bits of the bound. The bound 0xee6b28... is 1 s.
  */
-#define SONDE_HIST_BOUNDS_BELOW                                                                \
-    {                                                                                          \
-        0, 1, 2, 2, 3, 3, 4, 5, 5, 6, 6, 7, 7, 8, 9, 9,                                        \
-        10, 10, 10, 11, 11, 12, 12, 13, 13, 13, 14, 14, 15, 15, 15, 16,                        \
-    }
 #define SONDE_HIST_NEXT_BOUND                                                                  \
     {                                                                                          \
-        0x81ffa7a9549ca6e3ULL, 0x87c11235836d16a3ULL, 0x8dc3b8960164a7d9ULL,                   \
-        0x8dc3b8960164a7d9ULL, 0x940a7e28259fb382ULL, 0x940a7e28259fb382ULL,                   \
-        0x9a9867054d512391ULL, 0xa1709975dfb06757ULL, 0xa1709975dfb06757ULL,                   \
-        0xa8965f74bf065071ULL, 0xa8965f74bf065071ULL, 0xb00d2843e1060dc2ULL,                   \
-        0xb00d2843e1060dc2ULL, 0xb7d88a12d0dd9ea0ULL, 0xbffc43b7e604a922ULL,                   \
-        0xbffc43b7e604a922ULL, 0xc87c3e7d03cdbec3ULL, 0xc87c3e7d03cdbec3ULL,                   \
-        0xc87c3e7d03cdbec3ULL, 0xd15c9000bf211c1fULL, 0xd15c9000bf211c1fULL,                   \
-        0xdaa17c2cd19555dbULL, 0xdaa17c2cd19555dbULL, 0xe44f7742cb56e3ddULL,                   \
-        0xe44f7742cb56e3ddULL, 0xe44f7742cb56e3ddULL, 0xee6b280000000000ULL,                   \
-        0xee6b280000000000ULL, 0xf8f969d9b5abf948ULL, 0xf8f969d9b5abf948ULL,                   \
-        0xf8f969d9b5abf948ULL, 0xffffffffffffffffULL,                                          \
+        0x81ffa7a9549ca6e0ULL, 0x87c11235836d16a1ULL, 0x8dc3b8960164a7c2ULL,                   \
+        0x8dc3b8960164a7c2ULL, 0x940a7e28259fb383ULL, 0x940a7e28259fb383ULL,                   \
+        0x9a9867054d512384ULL, 0xa1709975dfb06745ULL, 0xa1709975dfb06745ULL,                   \
+        0xa8965f74bf065066ULL, 0xa8965f74bf065066ULL, 0xb00d2843e1060dc7ULL,                   \
+        0xb00d2843e1060dc7ULL, 0xb7d88a12d0dd9ea8ULL, 0xbffc43b7e604a929ULL,                   \
+        0xbffc43b7e604a929ULL, 0xc87c3e7d03cdbecaULL, 0xc87c3e7d03cdbecaULL,                   \
+        0xc87c3e7d03cdbecaULL, 0xd15c9000bf211c0bULL, 0xd15c9000bf211c0bULL,                   \
+        0xdaa17c2cd19555ccULL, 0xdaa17c2cd19555ccULL, 0xe44f7742cb56e3cdULL,                   \
+        0xe44f7742cb56e3cdULL, 0xe44f7742cb56e3cdULL, 0xee6b28000000000eULL,                   \
+        0xee6b28000000000eULL, 0xf8f969d9b5abf94fULL, 0xf8f969d9b5abf94fULL,                   \
+        0xf8f969d9b5abf94fULL, 0xfffffffffffffff0ULL,                                          \
     }
+#define SONDE_HIST_BELOW_MASK 31
 
 /* log2 of a power of two, found at its product with a de Bruijn sequence: the top six bits of the product are
  * different for each power. */
@@ -93,15 +90,17 @@ struct sonde_hist_row {
         46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,                            \
     }
 
-/* In BPF the tables are global: libbpf cannot place static data in .rodata. */
+/* Both tables lie side by side, on as few cache lines as can be. In BPF they are global: libbpf cannot place static
+ * data in .rodata. */
 #ifdef __bpf__
 #define SONDE_HIST_TABLE const
 #else
 #define SONDE_HIST_TABLE static const
 #endif
-SONDE_HIST_TABLE __u8 sonde_hist_de_bruijn_log2[64] = SONDE_HIST_DE_BRUIJN_LOG2;
-SONDE_HIST_TABLE __u8 sonde_hist_bounds_below[32] = SONDE_HIST_BOUNDS_BELOW;
-SONDE_HIST_TABLE __u64 sonde_hist_next_bound[32] = SONDE_HIST_NEXT_BOUND;
+SONDE_HIST_TABLE struct {
+    __u8 log2[64];
+    __u64 next_bound[32];
+} sonde_hist_tables __attribute__((aligned(64))) = {SONDE_HIST_DE_BRUIJN_LOG2, SONDE_HIST_NEXT_BOUND};
 
 /* floor(log2(v)); v must not be 0. BPF has no bit scan; a search by halves would cost a branch per half that
  * nobody can predict. */
@@ -114,7 +113,7 @@ static inline __attribute__((always_inline)) __u32 sonde_hist__log2(__u64 v)
     v |= v >> 16;
     v |= v >> 32;
     v ^= v >> 1; /* only the top bit is left */
-    return sonde_hist_de_bruijn_log2[(v * SONDE_HIST_DE_BRUIJN) >> 58];
+    return sonde_hist_tables.log2[(v * SONDE_HIST_DE_BRUIJN) >> 58];
 }
 
 /* Cell of a value in ns, 0 <= cell; v must not be 0. May be SONDE_HIST_CELLS or more: the caller clamps. */
@@ -122,10 +121,9 @@ static inline __attribute__((always_inline)) __u32 sonde_hist__cell(__u64 ns)
 {
     __u32 octave = sonde_hist__log2(ns);
     __u64 mantissa = ns << (63 - octave);
-    __u32 part = (mantissa >> 58) & 31;
+    __u64 bound = sonde_hist_tables.next_bound[(mantissa >> 58) & 31];
 
-    return octave * SONDE_HIST_SUB_BUCKETS + sonde_hist_bounds_below[part] +
-           (mantissa > sonde_hist_next_bound[part]);
+    return octave * SONDE_HIST_SUB_BUCKETS + (bound & SONDE_HIST_BELOW_MASK) + (mantissa > bound);
 }
 
 #endif

@@ -25,6 +25,15 @@
  * register, and kernels of the age of 6.1 lose the connection. An index out of range becomes 0. */
 #define BOUND_INDEX(i, n) asm volatile("if %0 < %1 goto +1\n %0 = 0" : "+r"(i) : "i"(n))
 
+/* The lower 32 bits of a typed pointer, as a number. The verifier allows no arithmetic with such a pointer, but this
+ * copy; clang would make it with shifts. */
+#define LOWER_HALF(pointer)                                                                    \
+    ({                                                                                         \
+        u32 half__;                                                                            \
+        asm volatile("%0 = %1" : "=w"(half__) : "w"((u32)(u64)(pointer)));                     \
+        half__;                                                                                \
+    })
+
 #define PF_MEMALLOC 0x00000800
 #define PF_KTHREAD 0x00200000
 #define TASK_UNINTERRUPTIBLE 0x0002
