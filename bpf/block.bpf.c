@@ -198,6 +198,7 @@ static __always_inline u64 block__wanted(const bool btf)
 
 static __always_inline int block__issue(const bool btf, struct request *rq)
 {
+    u64 now = bpf_ktime_get_ns();
     struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
     u64 wanted = 0;
 
@@ -211,7 +212,7 @@ static __always_inline int block__issue(const bool btf, struct request *rq)
             wanted = block__wanted(btf);
     }
     stamp->request = (u64)rq;
-    stamp->issue = bpf_ktime_get_ns() | wanted;
+    stamp->issue = now | wanted;
     return 0;
 }
 
@@ -245,6 +246,7 @@ static __always_inline void block__stages(struct sonde_block_series *series, u32
 
 static __always_inline int block__complete(const bool btf, struct request *rq, u32 error, u32 nr_bytes)
 {
+    u64 now = bpf_ktime_get_ns();
     /* All fields are read here, before the first branch: checking a typed pointer takes the verifier
      * milliseconds, and behind a branch it would be checked once per path. */
     struct request_queue *q = FIELD(btf, rq, q);
@@ -289,7 +291,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     if (!issue)
         block__count(&counters.drops[stamp && stamp->request ? SONDE_BLOCK_DROP_STAMP_LOST
                                                               : SONDE_BLOCK_DROP_NOT_ISSUED_HERE]);
-    block__stages(series, op, start, issue, bpf_ktime_get_ns());
+    block__stages(series, op, start, issue, now);
     if (mine)
         stamp->request = 0;
     return 0;

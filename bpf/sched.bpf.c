@@ -61,6 +61,7 @@ static __always_inline void sched__enqueue(const bool btf, struct task_struct *p
 
 static __always_inline int sched__wakeup(const bool btf, struct task_struct *p, const bool is_new)
 {
+    u64 now = filter_kind == SONDE_FILTER_NONE ? bpf_ktime_get_ns() : 0;
     struct task_entry *t;
     u64 blocked_ns = 0;
 
@@ -80,7 +81,9 @@ static __always_inline int sched__wakeup(const bool btf, struct task_struct *p, 
         blocked_ns = t->since_ns;
     else if (!is_new)
         task__drop(SONDE_SCHED_DROP_BEGAN_BEFORE);
-    sched__enqueue(btf, p, t, bpf_ktime_get_ns(), SONDE_RUNQ_WOKEN, blocked_ns);
+    if (filter_kind != SONDE_FILTER_NONE)
+        now = bpf_ktime_get_ns();
+    sched__enqueue(btf, p, t, now, SONDE_RUNQ_WOKEN, blocked_ns);
     return 0;
 }
 
@@ -144,10 +147,10 @@ static __always_inline void sched__switch_in(const bool btf, struct task_struct 
 static __always_inline int sched__switch(const bool btf, bool preempt, struct task_struct *prev,
                                          struct task_struct *next)
 {
+    u64 now = filter_kind == SONDE_FILTER_NONE ? bpf_ktime_get_ns() : 0;
     struct task_entry *out = NULL, *in = NULL;
     u32 prev_pid = FIELD(btf, prev, pid);
     u32 next_pid = FIELD(btf, next, pid);
-    u64 now;
 
     if (!counting)
         return 0;
@@ -164,7 +167,8 @@ static __always_inline int sched__switch(const bool btf, bool preempt, struct ta
     }
     if (!out && !in)
         return 0;
-    now = bpf_ktime_get_ns();
+    if (filter_kind != SONDE_FILTER_NONE)
+        now = bpf_ktime_get_ns();
     if (out)
         sched__switch_out(btf, prev, out, preempt, now);
     if (in)

@@ -18,10 +18,11 @@
  *
  * Storage: a row per series holds sum, min, max and, per octave, the number of a chunk with that octave's
  * 16 counters. Chunks come from a common pool on first use: a distribution covers a few octaves of the 41,
- * so a series costs some hundred bytes rather than 5 KiB.
+ * so a series costs some hundred bytes rather than 5 KiB. A row's first cache line holds all that a value of 1 us
+ * to 1 ms needs of it: when the caches are cold, and in a tracer they are, a line costs as much as all arithmetic here.
  *
- * Limits: 1 ns to 2^(177/16) s (2,138.7 s). Zero has its own counter. Larger values go to the last bucket and
- * are counted in `clamped`. Counters are 64 bits wide and only grow.
+ * Limits: 1 ns to 2^(177/16) s (2,138.7 s). Zero, and what is larger than that, have a cell each behind the octaves.
+ * Counters are 64 bits wide and only grow.
  *
  * Sources: OpenTelemetry data model, "Exponential Scale"; Prometheus native histogram specification.
  */
@@ -38,6 +39,10 @@
 #define SONDE_HIST_SUB_BUCKETS 16
 #define SONDE_HIST_OCTAVES 41
 #define SONDE_HIST_CELLS (SONDE_HIST_OCTAVES * SONDE_HIST_SUB_BUCKETS)
+/* Cells that are no buckets; their chunk is one more than there are octaves. */
+#define SONDE_HIST_CELL_ZERO SONDE_HIST_CELLS
+#define SONDE_HIST_CELL_ABOVE (SONDE_HIST_CELLS + 1)
+#define SONDE_HIST_CHUNKS (SONDE_HIST_OCTAVES + 1)
 /* floor(16 * log2(10^9)): cell index minus this is the exported bucket index. */
 #define SONDE_HIST_INDEX_OFFSET 478
 
@@ -52,11 +57,22 @@ struct sonde_hist_row {
     __u64 sum_ns;
     __u64 max_ns;
     __u64 min_inverted; /* ~min_ns: all-zero memory then means "no value yet" */
-    __u64 zero;
-    __u64 clamped;
-    __u32 chunk[SONDE_HIST_OCTAVES];
-    __u32 pad;
-};
+    __u32 chunk[SONDE_HIST_CHUNKS]; /* of the octave sonde_hist__octave_at(i) */
+} __attribute__((aligned(64)));
+
+/* The octave whose chunk comes first in a row: 2^10 ns. Those below it, and the chunk of the special cells, come last. */
+#define SONDE_HIST_FIRST_OCTAVE 10
+
+static inline __attribute__((always_inline)) __u32 sonde_hist__chunk_at(__u32 octave)
+{
+    return octave >= SONDE_HIST_FIRST_OCTAVE ? octave - SONDE_HIST_FIRST_OCTAVE
+                                             : octave + SONDE_HIST_CHUNKS - SONDE_HIST_FIRST_OCTAVE;
+}
+
+static inline __attribute__((always_inline)) __u32 sonde_hist__octave_at(__u32 chunk)
+{
+    return (chunk + SONDE_HIST_FIRST_OCTAVE) % SONDE_HIST_CHUNKS;
+}
 
 /*
  * Per part of the mantissa (its top five bits behind the leading one): the next bound, as a multiple of 2^-63, and
@@ -116,14 +132,22 @@ static inline __attribute__((always_inline)) __u32 sonde_hist__log2(__u64 v)
     return sonde_hist_tables.log2[(v * SONDE_HIST_DE_BRUIJN) >> 58];
 }
 
-/* Cell of a value in ns, 0 <= cell; v must not be 0. May be SONDE_HIST_CELLS or more: the caller clamps. */
-static inline __attribute__((always_inline)) __u32 sonde_hist__cell(__u64 ns)
+/* Cell of a value that is not 0; SONDE_HIST_CELLS or more for one above the range. */
+static inline __attribute__((always_inline)) __u32 sonde_hist__bucket_cell(__u64 ns)
 {
     __u32 octave = sonde_hist__log2(ns);
     __u64 mantissa = ns << (63 - octave);
     __u64 bound = sonde_hist_tables.next_bound[(mantissa >> 58) & 31];
 
     return octave * SONDE_HIST_SUB_BUCKETS + (bound & SONDE_HIST_BELOW_MASK) + (mantissa > bound);
+}
+
+/* Cell of a value in ns. */
+static inline __attribute__((always_inline)) __u32 sonde_hist__cell(__u64 ns)
+{
+    __u32 cell = ns ? sonde_hist__bucket_cell(ns) : SONDE_HIST_CELL_ZERO;
+
+    return ns && cell >= SONDE_HIST_CELLS ? SONDE_HIST_CELL_ABOVE : cell;
 }
 
 #endif

@@ -21,6 +21,12 @@
 #endif
 #define BPF_F_MMAPABLE_ARRAY (1U << 10)
 
+/*
+ * Where the time is read. Reading the clock waits for all loads that are under way (rdtsc_ordered has a fence), and
+ * those of a tracer miss the caches. So bpf_ktime_get_ns comes before them where most events are recorded, and only
+ * where few are, because of a filter, behind the check.
+ */
+
 /* Makes an index that is in range known to be so, for the verifier: a compare in C may be made on a copy in another
  * register, and kernels of the age of 6.1 lose the connection. An index out of range becomes 0. */
 #define BOUND_INDEX(i, n) asm volatile("if %0 < %1 goto +1\n %0 = 0" : "+r"(i) : "i"(n))

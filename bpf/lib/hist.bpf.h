@@ -52,16 +52,16 @@ static __noinline u32 hist__new_chunk(void)
     return SONDE_HIST_NO_CHUNK;
 }
 
-static __noinline u32 hist__grow(struct sonde_hist_row *row, u32 octave)
+static __noinline u32 hist__grow(struct sonde_hist_row *row, u32 at)
 {
     u32 mine, theirs;
 
-    if (octave >= SONDE_HIST_OCTAVES)
+    if (at >= SONDE_HIST_CHUNKS)
         return SONDE_HIST_NO_CHUNK;
     mine = hist__new_chunk();
     if (mine == SONDE_HIST_NO_CHUNK)
         return SONDE_HIST_NO_CHUNK;
-    theirs = __sync_val_compare_and_swap(&row->chunk[octave], SONDE_HIST_NO_CHUNK, mine);
+    theirs = __sync_val_compare_and_swap(&row->chunk[at], SONDE_HIST_NO_CHUNK, mine);
     if (theirs == SONDE_HIST_NO_CHUNK)
         return mine;
     bpf_map_push_elem(&hist_free, &mine, 0);
@@ -100,22 +100,14 @@ static __always_inline void hist__raise(const bool shared, u64 *extreme, u64 val
 static __always_inline bool hist__record_into(const bool shared, struct sonde_hist_row *row, u64 ns)
 {
     struct sonde_hist_chunk *chunk;
-    u32 cell, octave, n;
-    bool clamped;
+    u32 cell = sonde_hist__cell(ns);
+    u32 at = sonde_hist__chunk_at(cell / SONDE_HIST_SUB_BUCKETS);
+    u32 n;
 
-    if (ns == 0) {
-        hist__add(shared, &row->zero, 1);
-        hist__raise(shared, &row->min_inverted, ~0ULL);
-        return true;
-    }
-    cell = sonde_hist__cell(ns);
-    clamped = cell >= SONDE_HIST_CELLS;
-    if (clamped)
-        cell = SONDE_HIST_CELLS - 1;
-    octave = cell / SONDE_HIST_SUB_BUCKETS;
-    n = row->chunk[octave];
+    BOUND_INDEX(at, SONDE_HIST_CHUNKS);
+    n = row->chunk[at];
     if (n == SONDE_HIST_NO_CHUNK) {
-        n = hist__grow(row, octave);
+        n = hist__grow(row, at);
         if (n == SONDE_HIST_NO_CHUNK)
             return false;
     }
@@ -126,8 +118,6 @@ static __always_inline bool hist__record_into(const bool shared, struct sonde_hi
     hist__add(shared, &row->sum_ns, ns);
     hist__raise(shared, &row->max_ns, ns);
     hist__raise(shared, &row->min_inverted, ~ns);
-    if (clamped)
-        hist__add(shared, &row->clamped, 1);
     return true;
 }
 

@@ -126,7 +126,7 @@ TEST_F(HistBpf, FindsTheCellOfAMillionRandomValues)
 
 TEST_F(HistBpf, RecordsAsUserSpaceDoes)
 {
-    load(2 * SONDE_HIST_OCTAVES + 1);
+    load(2 * SONDE_HIST_CHUNKS + 1);
     std::vector<uint64_t> values = random_values(100'000, 43);  // some above the range
     values.insert(values.end(), {0, 0, 1, uint64_t{1} << 41, (uint64_t{1} << 41) - 1});
     Histogram expected;
@@ -155,15 +155,15 @@ TEST_F(HistBpf, RefusesAValueWhenNoChunkIsFreeAndRecordsNothingOfIt)
 TEST_F(HistBpf, TakesChunksThatWereGivenBack)
 {
     load(3);
-    const auto octave_of = [](uint64_t ns) { return sonde_hist__cell(ns) / SONDE_HIST_SUB_BUCKETS; };
+    const auto chunk_at = [](uint64_t ns) { return sonde_hist__chunk_at(sonde_hist__cell(ns) / SONDE_HIST_SUB_BUCKETS); };
     run_all(skel_->progs.hist_record, {1000});
-    uint32_t& used = skel_->bss->shared_row.chunk[octave_of(1000)];
+    uint32_t& used = skel_->bss->shared_row.chunk[chunk_at(1000)];
     const uint32_t returned = used;
     ASSERT_NE(returned, uint32_t{SONDE_HIST_NO_CHUNK});
     used = SONDE_HIST_NO_CHUNK;
     ASSERT_EQ(bpf_map_update_elem(bpf_map__fd(skel_->maps.hist_free), nullptr, &returned, BPF_ANY), 0);
     run_all(skel_->progs.hist_record, {1'000'000});
-    EXPECT_EQ(skel_->bss->local_row.chunk[octave_of(1'000'000)], returned);
+    EXPECT_EQ(skel_->bss->local_row.chunk[chunk_at(1'000'000)], returned);
     EXPECT_EQ(skel_->bss->refused, 1U);
 }
 

@@ -114,12 +114,12 @@ TEST(MemoryPlan, CountsTheBytesOfEachElement)
         return map_bytes(sizes, cpus, threads) - map_bytes(base, 4, 100);
     };
     EXPECT_EQ(more(base, 4, 101), 160U);
-    EXPECT_EQ(more({2049, 49152, 4608, 1, true}, 4, 100), (8 + 10 * 208) + 24U + 80 + 4);
+    EXPECT_EQ(more({2049, 49152, 4608, 1, true}, 4, 100), (64 + 10 * 192) + 24U + 80 + 4);
     EXPECT_EQ(more({2048, 49153, 4608, 1, true}, 4, 100), 128U + 4);
     EXPECT_EQ(more({2048, 49152, 4609, 1, true}, 4, 100), 2 * 128U);
     EXPECT_EQ(more({2048, 49152, 4608, 1025, true}, 4, 100), 1024 * 56U);
     // Rows per CPU: 32 devices of 5 operations of 3 stages; 64 ports of 3 series and 2 counters of 4 classes.
-    EXPECT_EQ(more(base, 5, 100), 32U * 5 * (3 * 208 + 24) + 64 * (4 * 4 * 208 + 2 * 4 * 8));
+    EXPECT_EQ(more(base, 5, 100), 32U * 5 * (3 * 192 + 64) + 64 * (4 * 4 * 192 + 2 * 4 * 8));
 }
 
 TEST(MemoryPlan, ThreadsCostNothingInAnArray)

@@ -39,10 +39,11 @@ void Histogram::record(uint64_t ns)
         ++zero_count;
         return;
     }
-    uint32_t cell = sonde_hist__cell(ns);
-    if (cell >= SONDE_HIST_CELLS) {
-        cell = SONDE_HIST_CELLS - 1;
+    const uint32_t cell = sonde_hist__cell(ns);
+    if (cell == SONDE_HIST_CELL_ABOVE) {
+        ++buckets[kLastIndex];
         ++clamped;
+        return;
     }
     ++buckets[static_cast<int>(cell) - SONDE_HIST_INDEX_OFFSET];
 }

@@ -149,7 +149,7 @@ Status set_fallback(block_bpf* skel, uint32_t cpus)
     for (sonde_block_series& series : rows.op) {
         for (sonde_hist_row& row : series.stage) {
             row = row_with_chunks(chunk);
-            chunk += SONDE_HIST_OCTAVES;
+            chunk += SONDE_HIST_CHUNKS;
         }
     }
     const uint32_t index = cpus * SONDE_BLOCK_DEVICES;
@@ -194,7 +194,7 @@ Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, con
     bpf_map__set_max_entries(skel->maps.hist_free, options.cpus + 1);
     skel->rodata->nr_cpus = options.cpus;
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
-    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_OCTAVES;
+    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_CHUNKS;
     set_filter(skel->rodata, options.filter);
     use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "block"); !status) {

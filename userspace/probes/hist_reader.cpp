@@ -5,6 +5,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -12,6 +14,18 @@ namespace sonde {
 namespace {
 
 constexpr size_t kWindowChunks = 8192;  // 1 MiB
+
+void add_cell(uint32_t cell, uint64_t count, Histogram& into)
+{
+    if (cell == SONDE_HIST_CELL_ZERO) {
+        into.zero_count += count;
+        return;
+    }
+    if (cell == SONDE_HIST_CELL_ABOVE) {
+        into.clamped += count;
+    }
+    into.buckets[std::min(static_cast<int>(cell) - SONDE_HIST_INDEX_OFFSET, Histogram::kLastIndex)] += count;
+}
 
 }  // namespace
 
@@ -49,15 +63,13 @@ void HistReader::add(const sonde_hist_row& row, Histogram& into)
     }
     // Not Histogram::merge: whether `into` is empty cannot be seen from buckets that are not fetched yet.
     const uint64_t min_ns = ~row.min_inverted;
-    const bool first = into.empty() && into.sum_ns == 0;
+    const bool first = begun_.insert(&into).second && into.empty();
     into.min_ns = first ? min_ns : std::min(into.min_ns, min_ns);
     into.max_ns = std::max<uint64_t>(into.max_ns, row.max_ns);
     into.sum_ns += row.sum_ns;
-    into.zero_count += row.zero;
-    into.clamped += row.clamped;
-    for (uint32_t octave = 0; octave < SONDE_HIST_OCTAVES; ++octave) {
-        if (row.chunk[octave] != SONDE_HIST_NO_CHUNK) {
-            requests_.push_back({row.chunk[octave], octave, &into});
+    for (uint32_t at = 0; at < SONDE_HIST_CHUNKS; ++at) {
+        if (row.chunk[at] != SONDE_HIST_NO_CHUNK) {
+            requests_.push_back({row.chunk[at], sonde_hist__octave_at(at), &into});
         }
     }
 }
@@ -83,23 +95,21 @@ Status HistReader::fetch()
             window.emplace(std::move(*opened));
         }
         const auto& chunk = window->at<sonde_hist_chunk>(request.chunk - window_begin);
-        const int base = static_cast<int>(request.octave * SONDE_HIST_SUB_BUCKETS) - SONDE_HIST_INDEX_OFFSET;
-        for (int j = 0; j < SONDE_HIST_SUB_BUCKETS; ++j) {
+        for (uint32_t j = 0; j < SONDE_HIST_SUB_BUCKETS; ++j) {
             if (chunk.bucket[j] != 0) {
-                request.into->buckets[base + j] += chunk.bucket[j];
+                add_cell(request.octave * SONDE_HIST_SUB_BUCKETS + j, chunk.bucket[j], *request.into);
             }
         }
     }
     requests_.clear();
+    begun_.clear();
     return ok();
 }
 
 sonde_hist_row row_with_chunks(uint32_t first)
 {
     sonde_hist_row row{};
-    for (uint32_t octave = 0; octave < SONDE_HIST_OCTAVES; ++octave) {
-        row.chunk[octave] = first + octave;
-    }
+    std::iota(std::begin(row.chunk), std::end(row.chunk), first);
     return row;
 }
 

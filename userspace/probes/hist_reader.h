@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <unordered_set>
 #include <vector>
 
 #include "bpf/abi/hist.h"
@@ -60,6 +61,7 @@ class HistReader {
     };
     int chunks_fd_;
     std::vector<Request> requests_;
+    std::unordered_set<const Histogram*> begun_;  // have min and max, but no counts yet
 };
 
 // A row whose chunks are numbers first, first + 1, ...: for series that must never be without.

@@ -18,7 +18,7 @@ constexpr uint32_t kMaxArrayPids = 65536;
 constexpr uint32_t kSharedArrayPids = 131072;
 constexpr uint64_t kTaskEntryBytes = 56;     // struct task_entry
 constexpr uint64_t kTaskStorageBytes = 160;  // entry, element head and slab rounding, measured with 40,000 threads
-constexpr uint64_t kStampBytes = 24;
+constexpr uint64_t kStampBytes = 16;
 constexpr uint64_t kStamps = 65536;
 constexpr uint64_t kHashEntryBytes = 80;
 

@@ -320,7 +320,7 @@ void set_sizes(sched_bpf* skel, const MapSizes& sizes)
     skel->rodata->hist_nr_chunks = sizes.sched_chunks;
     skel->rodata->task_array_mask = sizes.task_entries - 1;
     skel->rodata->task_store = sizes.task_storage ? SONDE_TASK_STORE_STORAGE : SONDE_TASK_STORE_ARRAY;
-    skel->data->hist_cursor = 1 + SONDE_SCHED_SERIES * SONDE_HIST_OCTAVES;
+    skel->data->hist_cursor = 1 + SONDE_SCHED_SERIES * SONDE_HIST_CHUNKS;
 }
 
 Status set_other_slot(sched_bpf* skel)
@@ -328,7 +328,7 @@ Status set_other_slot(sched_bpf* skel)
     sonde_sched_rows rows{};
     rows.threads = SONDE_OTHER_SLOT_THREADS;
     for (uint32_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
-        rows.series[series] = row_with_chunks(1 + series * SONDE_HIST_OCTAVES);
+        rows.series[series] = row_with_chunks(1 + series * SONDE_HIST_CHUNKS);
     }
     const uint32_t slot = SONDE_OTHER_SLOT;
     if (bpf_map_update_elem(bpf_map__fd(skel->maps.rows), &slot, &rows, BPF_ANY) != 0) {

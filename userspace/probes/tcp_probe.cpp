@@ -176,7 +176,7 @@ Status set_fallback(tcp_bpf* skel, uint32_t cpus)
     for (auto* family : {&rows.rtt, &rows.rtt_at_change, &rows.connect, &rows.accept}) {
         for (sonde_hist_row& row : *family) {
             row = row_with_chunks(chunk);
-            chunk += SONDE_HIST_OCTAVES;
+            chunk += SONDE_HIST_CHUNKS;
         }
     }
     const uint32_t index = cpus * SONDE_TCP_PORTS;
@@ -241,7 +241,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
     skel->rodata->nr_cpus = options.cpus;
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
     skel->rodata->accept_is_first_read = uses_first_read(mine);
-    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_OCTAVES;
+    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_CHUNKS;
     set_filter(skel->rodata, options.filter);
     use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "tcp"); !status) {
