@@ -155,7 +155,9 @@ TEST_F(HistBpf, RefusesAValueWhenNoChunkIsFreeAndRecordsNothingOfIt)
 TEST_F(HistBpf, TakesChunksThatWereGivenBack)
 {
     load(3);
-    const auto chunk_at = [](uint64_t ns) { return sonde_hist__chunk_at(sonde_hist__cell(ns) / SONDE_HIST_SUB_BUCKETS); };
+    const auto chunk_at = [](uint64_t ns) {
+        return sonde_hist__chunk_at(sonde_hist__cell(ns) / SONDE_HIST_SUB_BUCKETS);
+    };
     run_all(skel_->progs.hist_record, {1000});
     uint32_t& used = skel_->bss->shared_row.chunk[chunk_at(1000)];
     const uint32_t returned = used;

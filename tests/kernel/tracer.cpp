@@ -64,7 +64,7 @@ void Tracer::load_probe(const TracerConfig& config)
     options.pid_max = settings.pid_max;
     options.listening_ports = listening_ports(fs_, network_namespaces(fs_));
     if (config.filter.kind == SONDE_FILTER_TREE) {
-        follow_ = must(load_follow_probe(options, features));
+        follow_ = must(load_follow_probe(features));
         options.follow_targets_fd = follow_->targets_fd();
     }
     MapSizes sizes = choose_sizes(options, features);

@@ -10,77 +10,29 @@
 #include <iterator>
 #include <vector>
 
+#include "tests/unit/btf_bytes.h"
 #include "userspace/probes/libbpf_ptr.h"
 
 namespace sonde {
 namespace {
 
-// Kinds and sizes as Documentation/bpf/btf.rst of the kernel gives them, not from its headers.
-enum Kind : uint32_t { kInt = 1, kStruct = 4, kTypedef = 8, kFunc = 12, kFuncProto = 13 };
-constexpr uint32_t kKindFlag = 0x80;  // bit 31 of a type's info, seen from the kind
-constexpr uint32_t kHeaderBytes = 24;
-constexpr uint32_t kTypeBytes = 12;
-
-struct Layout {
-    uint32_t kind;
-    uint32_t entries;
-    uint32_t tail_bytes;
-};
-// Kinds 1 to 19, in order: INT PTR ARRAY STRUCT, UNION ENUM FWD TYPEDEF, VOLATILE CONST RESTRICT FUNC (its number
-// is the linkage: nothing follows), FUNC_PROTO VAR DATASEC FLOAT, DECL_TAG TYPE_TAG ENUM64; then without entries.
-constexpr Layout kLayouts[] = {{1, 0, 4},   {2, 0, 0},  {3, 0, 12},  {4, 3, 36}, {5, 2, 24}, {6, 3, 24},
-                               {7, 0, 0},   {8, 0, 0},  {9, 0, 0},   {10, 0, 0}, {11, 0, 0}, {12, 1, 0},
-                               {13, 5, 40}, {14, 0, 4}, {15, 2, 24}, {16, 0, 0}, {17, 0, 4}, {18, 0, 0},
-                               {19, 3, 36}, {4, 0, 0},  {6, 0, 0},   {13, 0, 0}};
-constexpr Layout kLargestStruct{4, 65535, 65535 * 12};
+using test::Btf;
+using test::kFunc;
+using test::kHeaderBytes;
+using test::kInt;
+using test::kKindFlag;
+using test::kLargestStruct;
+using test::kLayouts;
+using test::kTypeBytes;
+using test::kTypedef;
+using test::Layout;
 using Ids = std::map<std::string, uint32_t>;
 
-void put(std::vector<char>& bytes, uint32_t value)
+Result<KernelTypes> find_in(const std::vector<char>& bytes, const std::set<std::string_view>& functions)
 {
-    const char* begin = reinterpret_cast<const char*>(&value);
-    bytes.insert(bytes.end(), begin, begin + sizeof(value));
+    const Result<RawBtf> btf = RawBtf::open(bytes);
+    return btf ? KernelTypes::find(*btf, functions) : Result<KernelTypes>(btf.error());
 }
-
-// BTF, byte by byte: header, types, strings.
-class Btf {
-  public:
-    uint32_t add_name(const std::string& text)
-    {
-        strings.insert(strings.end(), text.c_str(), text.c_str() + text.size() + 1);
-        return static_cast<uint32_t>(strings.size() - text.size() - 1);
-    }
-    // Returns the type's id. The tail is all ones: were it read as a type, the type would be malformed.
-    uint32_t add(uint32_t kind, uint32_t name, uint32_t entries = 0, uint32_t type = 0, uint32_t tail_bytes = 0)
-    {
-        put(types, name);
-        put(types, kind << 24 | entries);
-        put(types, type);
-        types.insert(types.end(), tail_bytes, '\xff');
-        ends.push_back(types.size());
-        return static_cast<uint32_t>(ends.size());
-    }
-    uint32_t add(const std::string& name, uint32_t kind, uint32_t type) { return add(kind, add_name(name), 0, type); }
-    uint32_t add(const Layout& layout) { return add(layout.kind, 0, layout.entries, 0, layout.tail_bytes); }
-    uint32_t add_prototype(uint32_t arguments) { return add(kFuncProto, 0, arguments, 0, arguments * 8); }
-
-    [[nodiscard]] std::vector<char> bytes() const
-    {
-        std::vector<char> all;
-        put(all, 0xeb9f | 1U << 16);  // magic, version
-        put(all, kHeaderBytes);
-        put(all, 0);
-        put(all, static_cast<uint32_t>(types.size()));
-        put(all, static_cast<uint32_t>(types.size()));
-        put(all, static_cast<uint32_t>(strings.size()));
-        all.insert(all.end(), types.begin(), types.end());
-        all.insert(all.end(), strings.begin(), strings.end());
-        return all;
-    }
-
-    std::vector<char> types;
-    std::vector<size_t> ends;  // of each type
-    std::vector<char> strings{'\0'};
-};
 
 Btf with_every_kind()
 {
@@ -93,14 +45,14 @@ Btf with_every_kind()
 
 KernelTypes types_of(const std::vector<char>& bytes, const std::set<std::string_view>& functions = {})
 {
-    const Result<KernelTypes> types = KernelTypes::scan(bytes, functions);
+    const Result<KernelTypes> types = find_in(bytes, functions);
     EXPECT_TRUE(types) << types.error().what;
     return types ? *types : KernelTypes();
 }
 
 void expect_malformed(const std::vector<char>& bytes, const std::string& what)
 {
-    const Result<KernelTypes> types = KernelTypes::scan(bytes, {"f"});
+    const Result<KernelTypes> types = find_in(bytes, {"f"});
     ASSERT_FALSE(types) << what;
     EXPECT_EQ(types.error().code, EINVAL) << what;
 }
@@ -185,7 +137,7 @@ TEST(KernelTypes, TypesMayEndOnlyWhereATypeEnds)
         Btf cut = whole;
         cut.types.resize(size);
         const bool at_an_end = std::find(whole.ends.begin(), whole.ends.end(), size) != whole.ends.end();
-        EXPECT_EQ(static_cast<bool>(KernelTypes::scan(cut.bytes(), {})), at_an_end) << size;
+        EXPECT_EQ(static_cast<bool>(find_in(cut.bytes(), {})), at_an_end) << size;
     }
 }
 
@@ -199,7 +151,7 @@ TEST(KernelTypes, ADamagedByteDoesNoHarm)
         for (int value = 0; value < 256; ++value) {
             std::vector<char> damaged = whole;
             damaged[at] = static_cast<char>(value);
-            const Result<KernelTypes> types = KernelTypes::scan(damaged, {"f"});
+            const Result<KernelTypes> types = find_in(damaged, {"f"});
             for (const auto& [name, id] : types ? types->ids : Ids()) {
                 EXPECT_LE(id, damaged.size() / kTypeBytes) << name << ", byte " << at << " is " << value;
             }

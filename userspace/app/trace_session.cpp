@@ -155,7 +155,6 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
         session->network_namespaces_ = network_namespaces(session->fs_);
     }
     session->options_.filter = config.filter;
-    session->options_.btf_file = config.btf_file;
     session->options_.task_store = config.task_store;
     session->options_.by_pid = config.by_pid;
     session->options_.cpus = settings.possible_cpus;
@@ -163,7 +162,7 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     session->options_.processes = count_processes(session->fs_);
     session->options_.listening_ports = all_listening_ports(session->fs_, session->network_namespaces_);
     if (config.filter.kind == SONDE_FILTER_TREE) {
-        Result<std::unique_ptr<FollowProbe>> follow = load_follow_probe(session->options_, *features);
+        Result<std::unique_ptr<FollowProbe>> follow = load_follow_probe(*features);
         if (!follow) {
             return follow.error();
         }

@@ -176,7 +176,7 @@ Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, con
                                                 const std::vector<Choice>& choices, const KernelFeatures& features,
                                                 const RootedFs& fs)
 {
-    const bpf_object_open_opts open = open_options(options);
+    const bpf_object_open_opts open = open_options(features);
     SkelPtr<block_bpf> skel(block_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object block");
@@ -205,6 +205,11 @@ Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, con
     }
     return std::unique_ptr<Probe>(
         std::make_unique<BlockProbe>(std::move(skel), std::move(programs), *choice, options.cpus, fs));
+}
+
+std::span<const char> block_object()
+{
+    return object_bytes(&block_bpf::elf_bytes);
 }
 
 }  // namespace sonde

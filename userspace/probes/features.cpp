@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
+#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,11 +12,15 @@
 #include <array>
 #include <cstring>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "userspace/base/unique_fd.h"
 #include "userspace/probes/kernel_types.h"
 #include "userspace/probes/libbpf_ptr.h"
+#include "userspace/probes/object.h"
+#include "userspace/probes/raw_btf.h"
+#include "userspace/probes/type_subset.h"
 
 namespace sonde {
 namespace {
@@ -104,7 +109,32 @@ Result<std::vector<char>> read_all(int fd, size_t size)
     return bytes;
 }
 
-Result<KernelTypes> kernel_types()
+// What is asked of a BTF.
+struct Facts {
+    KernelTypes types;
+    std::vector<char> core_types;
+};
+
+Result<Facts> facts_of(std::span<const char> bytes, const TypeNames& core_names)
+{
+    const Result<RawBtf> btf = RawBtf::open(bytes);
+    if (!btf) {
+        return btf.error();
+    }
+    Result<KernelTypes> types = KernelTypes::find(*btf, kFunctions);
+    if (!types) {
+        return types.error();
+    }
+    Result<std::vector<char>> subset = type_subset(*btf, core_names);
+    if (!subset) {
+        // No harm: libbpf searches the whole BTF then.
+        spdlog::debug("no subset of the kernel's types: {}", subset.error().what);
+        return Facts{std::move(*types), {}};
+    }
+    return Facts{std::move(*types), std::move(*subset)};
+}
+
+Result<Facts> facts_of_kernel(const TypeNames& core_names)
 {
     const UniqueFd fd(::open(kKernelBtf, O_RDONLY | O_CLOEXEC));
     struct stat info {};
@@ -118,15 +148,15 @@ Result<KernelTypes> kernel_types()
     // Kernels before 6.16 cannot map it, and give out a page per read.
     void* mapped = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (mapped != MAP_FAILED) {
-        Result<KernelTypes> types = KernelTypes::scan({static_cast<const char*>(mapped), size}, kFunctions);
+        Result<Facts> facts = facts_of({static_cast<const char*>(mapped), size}, core_names);
         ::munmap(mapped, size);
-        return types;
+        return facts;
     }
     const Result<std::vector<char>> bytes = read_all(fd.get(), size);
-    return bytes ? KernelTypes::scan(*bytes, kFunctions) : Result<KernelTypes>(bytes.error());
+    return bytes ? facts_of(*bytes, core_names) : Result<Facts>(bytes.error());
 }
 
-Result<KernelTypes> types_of_file(const std::string& path)
+Result<Facts> facts_of_file(const std::string& path, const TypeNames& core_names)
 {
     const BtfPtr parsed(btf__parse(path.c_str(), nullptr));
     if (!parsed) {
@@ -137,8 +167,19 @@ Result<KernelTypes> types_of_file(const std::string& path)
     }
     __u32 size = 0;
     const void* raw = btf__raw_data(parsed.get(), &size);
-    Result<KernelTypes> types = KernelTypes::scan({static_cast<const char*>(raw), size}, kFunctions);
-    return types ? types : Result<KernelTypes>(types.error().with(path));
+    Result<Facts> facts = facts_of({static_cast<const char*>(raw), size}, core_names);
+    return facts ? facts : Result<Facts>(facts.error().with(path));
+}
+
+// Puts a BTF where libbpf can open it; if that fails, libbpf reads the whole one.
+void use_types(const std::vector<char>& btf, KernelFeatures& features)
+{
+    UniqueFd file(btf.empty() ? -1 : ::memfd_create("sonde-types", MFD_CLOEXEC));
+    if (!file || ::write(file.get(), btf.data(), btf.size()) != static_cast<ssize_t>(btf.size())) {
+        return;
+    }
+    features.btf_file = "/proc/self/fd/" + std::to_string(file.get());
+    features.btf_memory = std::make_shared<UniqueFd>(std::move(file));
 }
 
 void take_names(const KernelTypes& types, KernelFeatures& features)
@@ -152,15 +193,17 @@ void take_names(const KernelTypes& types, KernelFeatures& features)
 
 Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
 {
+    const TypeNames core_names = core_type_names();
     KernelFeatures features;
     features.raw_tracepoints = try_raw_tracepoint();
     features.probe_read_kernel = try_probe_read();
     features.bpf_statistics = try_statistics();
-    const Result<KernelTypes> kernel = kernel_types();
+    Result<Facts> kernel = facts_of_kernel(core_names);
     if (kernel) {
-        take_names(*kernel, features);
-        features.typed_tracepoints = try_tracing(*kernel, BPF_TRACE_RAW_TP, kTryTracepoint);
-        features.fentry = try_tracing(*kernel, BPF_TRACE_FENTRY, kTryFunction);
+        take_names(kernel->types, features);
+        use_types(kernel->core_types, features);
+        features.typed_tracepoints = try_tracing(kernel->types, BPF_TRACE_RAW_TP, kTryTracepoint);
+        features.fentry = try_tracing(kernel->types, BPF_TRACE_FENTRY, kTryFunction);
         features.task_storage = try_map(BPF_MAP_TYPE_TASK_STORAGE, "task storage");
         features.socket_storage = try_map(BPF_MAP_TYPE_SK_STORAGE, "socket storage");
     } else {
@@ -168,12 +211,14 @@ Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
         features.typed_tracepoints = features.fentry = features.task_storage = features.socket_storage = features.btf;
     }
     if (!btf_file.empty()) {
-        const Result<KernelTypes> file = types_of_file(btf_file);
+        Result<Facts> file = facts_of_file(btf_file, core_names);
         if (!file) {
             return file.error();
         }
+        features.btf_file = btf_file;
+        use_types(file->core_types, features);
         if (!kernel) {
-            take_names(*file, features);
+            take_names(file->types, features);
         }
     }
     return features;

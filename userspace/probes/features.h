@@ -2,10 +2,12 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 
 #include "userspace/base/result.h"
+#include "userspace/base/unique_fd.h"
 
 namespace sonde {
 
@@ -30,6 +32,11 @@ struct KernelFeatures {
 
     std::set<std::string> tracepoints;         // names in the BTF; empty without BTF
     std::map<std::string, int> function_args;  // of the functions that sonde asks about: number of arguments
+
+    // Where libbpf finds the types that sonde's BPF objects refer to: a file in memory, or the one given; empty: the
+    // kernel's own.
+    std::string btf_file;
+    std::shared_ptr<UniqueFd> btf_memory;  // keeps it
 
     // With an unreadable or unfit `btf_file` (empty: the kernel's own): an error. Missing features are not errors.
     [[nodiscard]] static Result<KernelFeatures> probe(const std::string& btf_file);

@@ -35,9 +35,9 @@ class FollowProbeImpl final : public FollowProbe {
 
 }  // namespace
 
-Result<std::unique_ptr<FollowProbe>> load_follow_probe(const ProbeOptions& options, const KernelFeatures& features)
+Result<std::unique_ptr<FollowProbe>> load_follow_probe(const KernelFeatures& features)
 {
-    const bpf_object_open_opts open = open_options(options);
+    const bpf_object_open_opts open = open_options(features);
     SkelPtr<follow_bpf> skel(follow_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object follow");
@@ -54,6 +54,11 @@ Result<std::unique_ptr<FollowProbe>> load_follow_probe(const ProbeOptions& optio
         return status.error();
     }
     return std::unique_ptr<FollowProbe>(std::make_unique<FollowProbeImpl>(std::move(skel), std::move(programs)));
+}
+
+std::span<const char> follow_object()
+{
+    return object_bytes(&follow_bpf::elf_bytes);
 }
 
 }  // namespace sonde

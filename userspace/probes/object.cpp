@@ -2,6 +2,7 @@
 #include "userspace/probes/object.h"
 
 #include <bpf/bpf.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -139,12 +140,23 @@ Status load_object(bpf_object_skeleton* skeleton, std::string_view name)
     return ok();
 }
 
-bpf_object_open_opts open_options(const ProbeOptions& options)
+TypeNames core_type_names()
+{
+    TypeNames names;
+    for (const std::span<const char> object : {sched_object(), block_object(), tcp_object(), follow_object()}) {
+        if (Status added = add_type_names(object, names); !added) {
+            spdlog::debug("type names: {}", added.error().what);
+        }
+    }
+    return names;
+}
+
+bpf_object_open_opts open_options(const KernelFeatures& features)
 {
     bpf_object_open_opts open{};
     open.sz = sizeof(open);
-    if (!options.btf_file.empty()) {
-        open.btf_custom_path = options.btf_file.c_str();
+    if (!features.btf_file.empty()) {
+        open.btf_custom_path = features.btf_file.c_str();
     }
     return open;
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "userspace/probes/hook_table.h"
 #include "userspace/probes/libbpf_ptr.h"
 #include "userspace/probes/probe.h"
+#include "userspace/probes/type_subset.h"
 
 namespace sonde {
 
@@ -44,8 +46,19 @@ class ProgramSet {
 // Loads an opened object and maps its global data; an error carries the kernel's or libbpf's reason in one line.
 Status load_object(bpf_object_skeleton* skeleton, std::string_view name);
 
-// Options for opening, with the BTF file if there is one. `options` must outlive the result.
-[[nodiscard]] bpf_object_open_opts open_options(const ProbeOptions& options);
+// The ELF file that a skeleton holds: `elf_bytes` of its type.
+[[nodiscard]] inline std::span<const char> object_bytes(const void* (*elf_bytes)(size_t*))
+{
+    size_t size = 0;
+    const void* bytes = elf_bytes(&size);
+    return {static_cast<const char*>(bytes), size};
+}
+
+// The kernel's types that the BPF objects may refer to.
+[[nodiscard]] TypeNames core_type_names();
+
+// Options for opening, with the BTF file if there is one. `features` must outlive the result.
+[[nodiscard]] bpf_object_open_opts open_options(const KernelFeatures& features);
 
 // Fills what every object has: filter_kind and its values. For any skeleton with bpf/lib/filter.bpf.h.
 template <class Rodata>

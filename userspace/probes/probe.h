@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,6 @@ enum class TaskStore { kAuto, kArray, kStorage };
 
 struct ProbeOptions {
     TaskFilter filter;
-    std::string btf_file;  // empty: the kernel's own BTF
     TaskStore task_store = TaskStore::kAuto;
     bool by_pid = false;                    // a series per process instead of per process name
     std::vector<uint16_t> listening_ports;  // when the session begins
@@ -83,6 +83,12 @@ class Probe {
                                                             const std::vector<Choice>& choices,
                                                             const KernelFeatures& features);
 
+// The BPF objects, as the ELF files they were compiled to.
+[[nodiscard]] std::span<const char> sched_object();
+[[nodiscard]] std::span<const char> block_object();
+[[nodiscard]] std::span<const char> tcp_object();
+[[nodiscard]] std::span<const char> follow_object();
+
 // Keeps the set of processes that descend from one process, for SONDE_FILTER_TREE.
 class FollowProbe {
   public:
@@ -92,7 +98,6 @@ class FollowProbe {
     // Children that could not be followed because there were too many processes.
     [[nodiscard]] virtual uint64_t lost() const = 0;
 };
-[[nodiscard]] Result<std::unique_ptr<FollowProbe>> load_follow_probe(const ProbeOptions& options,
-                                                                     const KernelFeatures& features);
+[[nodiscard]] Result<std::unique_ptr<FollowProbe>> load_follow_probe(const KernelFeatures& features);
 
 }  // namespace sonde

@@ -342,7 +342,7 @@ Status set_other_slot(sched_bpf* skel)
 Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, const MapSizes& sizes,
                                                 const std::vector<Choice>& choices, const KernelFeatures& features)
 {
-    const bpf_object_open_opts open = open_options(options);
+    const bpf_object_open_opts open = open_options(features);
     SkelPtr<sched_bpf> skel(sched_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object sched");
@@ -373,6 +373,11 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
     }
     return std::unique_ptr<Probe>(
         std::make_unique<SchedProbe>(std::move(skel), std::move(programs), std::move(mine), sizes, options.by_pid));
+}
+
+std::span<const char> sched_object()
+{
+    return object_bytes(&sched_bpf::elf_bytes);
 }
 
 }  // namespace sonde

@@ -214,7 +214,7 @@ bool uses_first_read(const std::vector<Choice>& choices)
 Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const MapSizes& sizes,
                                               const std::vector<Choice>& choices, const KernelFeatures& features)
 {
-    const bpf_object_open_opts open = open_options(options);
+    const bpf_object_open_opts open = open_options(features);
     SkelPtr<tcp_bpf> skel(tcp_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object tcp");
@@ -255,6 +255,11 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
     }
     return std::unique_ptr<Probe>(
         std::make_unique<TcpProbe>(std::move(skel), std::move(programs), std::move(mine), options.cpus));
+}
+
+std::span<const char> tcp_object()
+{
+    return object_bytes(&tcp_bpf::elf_bytes);
 }
 
 }  // namespace sonde
