@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True  # nothing generated into the source tree
 
 import report
 from measures import compare, goals, median_costs, program_costs, spread
-from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, empty, sonde, tools_for
+from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, clock, empty, sonde, tools_for
 from workloads import all_workloads, idle_processes, loop_device, program_statistics
 
 OTHER_PARTS = ["in-program", "start", "memory"]
@@ -67,7 +67,8 @@ def measure_workload(workload, build_dir, rounds, seconds, results):
 def measure_programs(workload, build_dir, passes, seconds, results):
     """Lets the kernel count runs and run time of the programs, with 200 more processes alive."""
     part = "in-program " + workload.probes
-    tools = tools_for(build_dir, workload.probes)
+    limit, *tracers = tools_for(build_dir, workload.probes)
+    tools = [limit, clock(build_dir, workload.probes), *tracers]
     costs = {tool.name: [] for tool in tools}
     for number in range(passes):
         report.progress(f"{part}: pass {number + 1} of {passes}")

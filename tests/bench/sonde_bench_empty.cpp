@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// sonde-bench-empty [--probes sched,block,tcp] [--stats]: attaches empty programs to the hooks of these
-// probes, prints "ready", and stays until SIGINT or SIGTERM. With --stats it then prints a line of JSON with
+// sonde-bench-empty [--probes sched,block,tcp] [--clock] [--stats]: attaches empty programs to the hooks of these
+// probes (with --clock: programs that read the clock once), prints "ready", and stays until SIGINT or SIGTERM. With --stats it then prints a line of JSON with
 // each program's runs and run time, which the kernel counts while kernel.bpf_stats_enabled is 1.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -13,7 +13,9 @@
 #include <string>
 #include <string_view>
 
-#include "empty.skel.h"
+#include "userspace/probes/skeleton_types.h"
+
+#include "empty.skel.h"  // after skeleton_types.h
 
 namespace {
 
@@ -24,6 +26,7 @@ using EmptyPtr = std::unique_ptr<empty_bpf, EmptyDeleter>;
 
 struct Arguments {
     std::string probes = "sched,block,tcp";
+    bool clock = false;
     bool stats = false;
 };
 
@@ -79,10 +82,12 @@ int main(int argc, char** argv)
         const std::string_view argument = argv[i];
         if (argument == "--stats") {
             arguments.stats = true;
+        } else if (argument == "--clock") {
+            arguments.clock = true;
         } else if (argument == "--probes" && i + 1 < argc) {
             arguments.probes = argv[++i];
         } else {
-            std::fputs("usage: sonde-bench-empty [--probes sched,block,tcp] [--stats]\n", stderr);
+            std::fputs("usage: sonde-bench-empty [--probes sched,block,tcp] [--clock] [--stats]\n", stderr);
             return 2;
         }
     }
@@ -97,6 +102,7 @@ int main(int argc, char** argv)
     if (!programs) {
         return fail("open the programs", errno);
     }
+    programs->rodata->read_clock = arguments.clock;
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, programs->obj)
     {

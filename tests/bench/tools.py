@@ -167,6 +167,12 @@ def empty(build_dir, probes):
     return Tool("empty", (f"{build_dir}/sonde-bench-empty", "--probes", probes), "ready", stream="stdout")
 
 
+def clock(build_dir, probes):
+    """Programs that read the clock once: what any measurement of time costs at least, cold caches included."""
+    command = (f"{build_dir}/sonde-bench-empty", "--clock", "--probes", probes)
+    return Tool("one clock reading", command, "ready", stream="stdout")
+
+
 def bpftrace(name):
     script = Path(__file__).parent / f"{name}.bt"
     return Tool(f"bpftrace {name}.bt", ("bpftrace", str(script)), "tracing", needs_tracefs=True)
