@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //
 // sonde-bench-empty [--probes sched,block,tcp] [--clock] [--stats]: attaches empty programs to the hooks of these
-// probes (with --clock: programs that read the clock once), prints "ready", and stays until SIGINT or SIGTERM. With --stats it then prints a line of JSON with
-// each program's runs and run time, which the kernel counts while kernel.bpf_stats_enabled is 1.
+// probes (with --clock: programs that read the clock once), prints "ready", and stays until SIGINT or SIGTERM. With
+// --stats it then prints a line of JSON with each program's runs and run time, which the kernel counts while
+// kernel.bpf_stats_enabled is 1.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <signal.h>

@@ -40,7 +40,8 @@ Result<std::vector<char>> subset_of(const std::vector<char>& bytes, const TypeNa
 }
 
 // All that a relocation can ask of a type: where each field is, down to what is no struct any more.
-void collect(const btf* types, uint32_t id, const std::string& path, uint64_t bits, std::map<std::string, uint64_t>& into)
+void collect(const btf* types, uint32_t id, const std::string& path, uint64_t bits,
+             std::map<std::string, uint64_t>& into)
 {
     const btf_type* type = btf__type_by_id(types, static_cast<uint32_t>(btf__resolve_type(types, id)));
     into[path + " kind"] = btf_kind(type);
@@ -124,9 +125,9 @@ TEST(TypeSubset, HoldsWhatIsHeldByValueAndNoMore)
     const uint32_t near = btf.add_with("near", kStruct, 1, 4, {btf.add_name("n"), number, 0});
     const uint32_t alias = btf.add("near_t", kTypedef, btf.add(kConst, 0, 0, near));
     const uint32_t three = btf.add_with("", kArray, 0, 0, {alias, number, 3});
-    btf.add_with("wanted", kStruct | kKindFlag, 3, 24,
-                 {btf.add_name("p"), pointer, 0, btf.add_name("a"), three, 64, btf.add_name("bits"), number,
-                  5U << 24 | 160});
+    btf.add_with(
+        "wanted", kStruct | kKindFlag, 3, 24,
+        {btf.add_name("p"), pointer, 0, btf.add_name("a"), three, 64, btf.add_name("bits"), number, 5U << 24 | 160});
     const Result<std::vector<char>> copied = subset_of(btf.bytes(), {"wanted"});
     ASSERT_TRUE(copied) << copied.error().what;
     const BtfPtr subset = parse(*copied);
