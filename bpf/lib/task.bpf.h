@@ -45,11 +45,17 @@ struct task_entry {
 const volatile u32 task_store = SONDE_TASK_STORE_ARRAY;
 const volatile u32 task_array_mask = 0;
 
+/* A cache line each: an array that can be mapped begins on a page, others in the middle of a line. */
+struct task_cell {
+    struct task_entry entry;
+} __attribute__((aligned(64)));
+
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
     __uint(max_entries, 1); /* set by user space: task_array_mask + 1 */
     __type(key, u32);
-    __type(value, struct task_entry);
+    __type(value, struct task_cell);
 } task_array SEC(".maps");
 
 struct {

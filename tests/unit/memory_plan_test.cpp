@@ -117,7 +117,7 @@ TEST(MemoryPlan, CountsTheBytesOfEachElement)
     EXPECT_EQ(more({2049, 49152, 4608, 1, true}, 4, 100), (64 + 10 * 192) + 24U + 80 + 4);
     EXPECT_EQ(more({2048, 49153, 4608, 1, true}, 4, 100), 128U + 4);
     EXPECT_EQ(more({2048, 49152, 4609, 1, true}, 4, 100), 2 * 128U);
-    EXPECT_EQ(more({2048, 49152, 4608, 1025, true}, 4, 100), 1024 * 56U);
+    EXPECT_EQ(more({2048, 49152, 4608, 1025, true}, 4, 100), 1024 * 64U);
     // Rows per CPU: 32 devices of 5 operations of 3 stages; 64 ports of 3 series and 2 counters of 4 classes.
     EXPECT_EQ(more(base, 5, 100), 32U * 5 * (3 * 192 + 64) + 64 * (4 * 4 * 192 + 2 * 4 * 8));
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr uint32_t kMaxArrayPids = 65536;
 // Where only the array is possible; tasks whose pids are equal modulo this share an entry, one at a time.
 constexpr uint32_t kSharedArrayPids = 131072;
-constexpr uint64_t kTaskEntryBytes = 56;     // struct task_entry
+constexpr uint64_t kTaskEntryBytes = 64;     // struct task_cell
 constexpr uint64_t kTaskStorageBytes = 160;  // entry, element head and slab rounding, measured with 40,000 threads
 constexpr uint64_t kStampBytes = 16;
 constexpr uint64_t kStamps = 65536;
