@@ -13,6 +13,7 @@ schema=$root/userspace/export/schema/trace-1.schema.json
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/sonde-e2e.XXXXXX")
 out=$tmp/out err=$tmp/err
 started=() # processes to end with the test
+patience=1 # limits of time are multiplied by it
 export LC_ALL=C.UTF-8
 
 # shellcheck disable=SC2317 # the trap calls it
@@ -38,7 +39,7 @@ need_root() { [[ $(id -u) -eq 0 ]] || skip "needs root"; }
 expect() {
     local want=$1 got=0
     shift
-    timeout -k 2 20 "$@" >"$out" 2>"$err" </dev/null || got=$?
+    timeout -k 2 $((20 * patience)) "$@" >"$out" 2>"$err" </dev/null || got=$?
     [[ $got -eq $want ]] || fail "exit status $got instead of $want: $*"
 }
 # expect_end PID STATUS: waits for a process that this shell started.
@@ -60,7 +61,7 @@ valid_json() { "$root/tests/unit/schema_test.py" "$schema" "${1:-$out}" || fail 
 holds() { jq -e "${@:2}" "$1" "$out" >/dev/null || fail "not true of the output: $*"; }
 # until_true SECONDS COMMAND...: tries until it succeeds.
 until_true() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + $1 * patience))
     shift
     until "$@" >/dev/null 2>&1; do
         ((SECONDS < end)) || fail "did not become true: $*"
