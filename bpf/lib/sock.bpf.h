@@ -6,8 +6,8 @@
  * socket's address, from which entries are removed when the socket is closed.
  *
  * Whose is a socket, when the session is about some processes only? Segments arrive in interrupts, where
- * `current` is anybody. A cgroup is kept in the socket itself. For the other filters the owner is learnt when
- * a process uses the socket: when it connects, and when it reads (tcp_rcv_space_adjust).
+ * `current` is anybody. The cgroup of its maker is kept in the socket itself. For the other filters the owner is learnt
+ * when a process uses the socket: when it connects, and when it reads (tcp_rcv_space_adjust).
  */
 #ifndef SONDE_LIB_SOCK_BPF_H
 #define SONDE_LIB_SOCK_BPF_H
@@ -190,11 +190,16 @@ static __always_inline bool sock__wanted(struct sock_entry *e)
     return e->owner == SOCK_OWNER_WANTED;
 }
 
-/* `current` uses the socket. */
+/* `current` uses the socket. A socket's cgroup is the one in which it was made: a process that has moved since brings
+ * its sockets along. */
 static __always_inline void sock__used_by(const bool btf, struct sock_entry *e, struct task_struct *user)
 {
-    if (filter_kind != SONDE_FILTER_NONE && filter_kind != SONDE_FILTER_CGROUP)
-        e->owner = filter__matches(btf, user) ? SOCK_OWNER_WANTED : SOCK_OWNER_OTHER;
+    if (filter_kind == SONDE_FILTER_NONE)
+        return;
+    if (filter__matches(btf, user))
+        e->owner = SOCK_OWNER_WANTED;
+    else if (filter_kind != SONDE_FILTER_CGROUP)
+        e->owner = SOCK_OWNER_OTHER;
 }
 
 #endif
