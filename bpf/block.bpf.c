@@ -77,8 +77,9 @@ u64 known_devices[1 << KNOWN_DEVICE_BITS] = {};
 
 static __always_inline void block__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
-static __always_inline u64 block__tag(const bool btf, struct request *rq, struct request_queue *q)
+static __always_inline u64 block__tag(const bool btf, struct request *rq)
 {
+    struct request_queue *q = FIELD(btf, rq, q);
     struct blk_mq_hw_ctx *hctx = FIELD(btf, rq, mq_hctx);
     /* With an I/O scheduler the internal tag lasts from allocation to completion; without, it is -1. */
     u32 internal_tag = FIELD(btf, rq, internal_tag);
@@ -96,14 +97,14 @@ static __always_inline u32 block__near_index(u32 address)
     return (block + ((address & ((1U << NEAR_BITS) - 1)) >> REQUEST_ALIGN_BITS)) & ((1U << STAMP_BITS) - 1);
 }
 
-static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq, struct request_queue *q)
+static __always_inline struct stamp *block__stamp(const bool btf, struct request *rq)
 {
     u32 index;
 
     if (filter_kind == SONDE_FILTER_NONE)
         index = block__near_index(LOWER_HALF(rq));
     else
-        index = (block__tag(btf, rq, q) * FIBONACCI_HASH) >> (64 - STAMP_BITS);
+        index = (block__tag(btf, rq) * FIBONACCI_HASH) >> (64 - STAMP_BITS);
     return bpf_map_lookup_elem(&stamps, &index);
 }
 
@@ -150,7 +151,7 @@ static __always_inline u32 block__slot(u32 device)
     u64 known = *seat;
     u32 slot;
 
-    if (known >> 8 == device)
+    if (known && known >> 8 == device)
         return known & (SONDE_BLOCK_DEVICES - 1);
     slot = block__new_slot(device);
     if (slot != SONDE_BLOCK_OTHER_DEVICE)
@@ -200,7 +201,7 @@ static __always_inline u64 block__wanted(const bool btf)
 static __always_inline int block__issue(const bool btf, struct request *rq)
 {
     u64 now = bpf_ktime_get_ns();
-    struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
+    struct stamp *stamp = block__stamp(btf, rq);
     u64 wanted = 0;
 
     if (!stamp)
@@ -220,7 +221,7 @@ static __always_inline int block__issue(const bool btf, struct request *rq)
 /* Only with a filter: runs in the submitter, which at the time of issue may be a kernel worker. */
 static __always_inline int block__start(const bool btf, struct request *rq)
 {
-    struct stamp *stamp = block__stamp(btf, rq, FIELD(btf, rq, q));
+    struct stamp *stamp = block__stamp(btf, rq);
 
     if (!stamp)
         return 0;
@@ -252,7 +253,7 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
      * milliseconds, and behind a branch it would be checked once per path. */
     struct request_queue *q = FIELD(btf, rq, q);
     struct gendisk *disk = request__disk(btf, rq, q);
-    struct stamp *stamp = block__stamp(btf, rq, q);
+    struct stamp *stamp = block__stamp(btf, rq);
     u32 device = (u32)FIELD(btf, disk, major) << MINOR_BITS | FIELD(btf, disk, first_minor);
     u32 bytes_left = FIELD(btf, rq, __data_len);
     u64 start = FIELD(btf, rq, start_time_ns);

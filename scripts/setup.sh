@@ -73,7 +73,7 @@ update
 [[ -n $qemu ]] || exit 0
 # shellcheck source=/dev/null
 . /etc/os-release
-if [[ $VERSION_CODENAME != bookworm ]] || ! install_qemu; then
+if [[ ${VERSION_CODENAME:-} != bookworm ]] || ! install_qemu; then
     install "$qemu" || { tail -n 20 "$log" >&2; die "cannot install $qemu (apt's last lines are above)"; }
 fi
 version=$(dpkg-query -W -f '${Version}' "$qemu")

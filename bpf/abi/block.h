@@ -23,7 +23,8 @@ enum sonde_block_stage {
 
 enum sonde_block_drop {
     SONDE_BLOCK_DROP_NOT_ISSUED_HERE, /* issued before tracing began: total is known, queue and device are not */
-    SONDE_BLOCK_DROP_STAMP_LOST,      /* two requests in flight shared an entry: likewise */
+    SONDE_BLOCK_DROP_STAMP_LOST,      /* two requests in flight shared an entry: likewise. When the younger one
+                                         completes first, the older is counted as NOT_ISSUED_HERE */
     SONDE_BLOCK_DROP_NO_START,        /* the queue keeps no start times and the issue was not seen: nothing */
     SONDE_BLOCK_DROP_CLOCK_BACKWARD,
     SONDE_BLOCK_DROPS,
@@ -43,6 +44,7 @@ struct sonde_block_series {
     __u64 bytes;
     __u64 errors;
     __u64 requests; /* completed, whether or not they could be timed */
+    __u64 pad[5];   /* rows begin on a cache line */
 };
 
 /* One per CPU and device: index cpu * SONDE_BLOCK_DEVICES + slot; only that CPU writes it. One more behind them

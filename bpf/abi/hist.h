@@ -60,6 +60,10 @@ struct sonde_hist_row {
     __u32 chunk[SONDE_HIST_CHUNKS]; /* of the octave sonde_hist__octave_at(i) */
 } __attribute__((aligned(64)));
 
+#ifdef __cplusplus
+static_assert(sizeof(sonde_hist_row) == 192 && alignof(sonde_hist_row) == 64 && sizeof(sonde_hist_chunk) == 128);
+#endif
+
 /* The octave whose chunk comes first in a row: 2^10 ns. Those below it, and the chunk of the special cells, come last. */
 #define SONDE_HIST_FIRST_OCTAVE 10
 
@@ -76,7 +80,7 @@ static inline __attribute__((always_inline)) __u32 sonde_hist__octave_at(__u32 c
 
 /*
  * Per part of the mantissa (its top five bits behind the leading one): the next bound, as a multiple of 2^-63, and
- * in its low five bits how many of the bounds lie below the part. A mantissa has no bits there, nor in the 17 above
+ * in its low five bits how many of the bounds lie below the part. A mantissa has no bits there, nor in the 18 above
  * them, as values end at 2^41: so the compare is as exact as with all bits of the bound. The bound 0xee6b28... is 1 s.
  */
 #define SONDE_HIST_NEXT_BOUND                                                                  \

@@ -61,6 +61,7 @@ struct sonde_process {
 
 struct sonde_sched_rows {
     __u32 threads; /* tasks attached to this slot; user space may recycle a slot with none */
+    __u32 pad[15]; /* rows begin on a cache line */
     struct sonde_hist_row series[SONDE_SCHED_SERIES];
 };
 /* Slot 0 is written by anybody: its count starts here, so that it never looks like that of a single thread. */
@@ -73,7 +74,6 @@ struct sonde_sched_counters {
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(sonde_hist_row) == 192 && sizeof(sonde_hist_chunk) == 128);
 static_assert(sizeof(sonde_process) == 24);
 static_assert(sizeof(sonde_sched_rows) % 8 == 0 && sizeof(sonde_sched_counters) % 8 == 0);
 #endif

@@ -23,8 +23,8 @@
 
 /*
  * Where the time is read. Reading the clock waits for all loads that are under way (rdtsc_ordered has a fence), and
- * those of a tracer miss the caches. So bpf_ktime_get_ns comes before them where most events are recorded, and only
- * where few are, because of a filter, behind the check.
+ * those of a tracer miss the caches. So bpf_ktime_get_ns comes before them where most events are recorded, and behind
+ * the check where a filter leaves few of very many (sched).
  */
 
 /* Makes an index that is in range known to be so, for the verifier: a compare in C may be made on a copy in another

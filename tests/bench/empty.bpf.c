@@ -8,12 +8,11 @@
 #include <bpf/bpf_helpers.h>
 
 const volatile bool read_clock = false;
-u64 now = 0;
 
 static __always_inline int do_nothing(void)
 {
     if (read_clock)
-        now = bpf_ktime_get_ns();
+        bpf_ktime_get_ns();
     return 0;
 }
 

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -180,6 +181,52 @@ TEST_P(Block, ARequestInFlightAtTheStartHasATotalButNoStages)
     EXPECT_EQ(latency(snapshot, "write", "device").count(), 0U);
     EXPECT_GE(discarded(snapshot, "block I/O latency", kIssuedBefore), 1U);
     EXPECT_EQ(bytes(snapshot, "write"), kRequestBytes);
+}
+
+TEST_P(Block, RequestsInFlightTogetherKeepTheirStages)
+{
+    constexpr uint64_t kRequests = 6;
+    WritesHeld held(loop_.backing_fd());
+    if (!held.works()) {
+        GTEST_SKIP() << "needs userfaultfd";
+    }
+    std::deque<LoadRun> loads;
+    Tracer tracer(config());
+    for (uint64_t i = 0; i < kRequests; ++i) {
+        loads.emplace_back(
+            std::vector<std::string>{"direct-write", "--file", loop_.path(), "--count", "1", "--overwrite"});
+        loads.back().release();
+        ASSERT_TRUE(poll_until([&] { return loop_.in_flight() == i + 1; }));
+    }
+    held.release();
+    for (LoadRun& load : loads) {
+        load.report();
+    }
+    const Snapshot snapshot = tracer.stop();
+    EXPECT_EQ(latency(snapshot, "write", "total").count(), kRequests) << describe(snapshot);
+    expect_stages_add_up(snapshot, "write");
+}
+
+// A flush is issued by a kernel worker, but belongs to the thread that asked for it, and so does the write behind it.
+TEST_P(Block, FlushesBelongToWhoAskedForThem)
+{
+    const std::string name = fresh_name();
+    const auto once = [&] {
+        TracerConfig mine = config();
+        mine.filter = comm_filter(name);
+        Tracer tracer(mine);
+        run_load({"fsync", "--file", loop_.path(), "--count", "50", "--overwrite"});  // somebody else's
+        Measured measured;
+        measured.truth = run_load({"fsync", "--file", loop_.path(), "--count", "100", "--overwrite", "--comm", name});
+        measured.snapshot = tracer.stop();
+        return measured;
+    };
+    const Measured sync = measure_complete(once, [&](const Measured& measured) {
+        return latency(measured.snapshot, "flush", "total").count() == measured.truth["count"];
+    });
+    const auto count = sync.truth["count"].get<uint64_t>();
+    EXPECT_EQ(latency(sync.snapshot, "flush", "total").count(), count) << describe(sync.snapshot);
+    EXPECT_EQ(latency(sync.snapshot, "write", "total").count(), count) << describe(sync.snapshot);
 }
 
 TEST_P(Block, TwoSessionsCountTheSame)

@@ -139,6 +139,25 @@ TEST_F(HistBpf, RecordsAsUserSpaceDoes)
     EXPECT_EQ(read(skel_->bss->shared_row), expected);
 }
 
+TEST_F(HistBpf, AddsRowsWhoseValuesAreAllZero)
+{
+    load(2 * SONDE_HIST_CHUNKS + 1);
+    run_all(skel_->progs.hist_record, {0, 0});
+    const sonde_hist_row zeros = skel_->bss->local_row;
+    skel_->bss->local_row = sonde_hist_row{};
+    run_all(skel_->progs.hist_record, {5, 7});
+    Histogram sum;
+    HistReader reader(bpf_map__fd(skel_->maps.hist_chunks));
+    reader.add(zeros, sum);
+    reader.add(skel_->bss->local_row, sum);
+    ASSERT_TRUE(reader.fetch());
+    Histogram expected;
+    for (const uint64_t value : {0, 0, 5, 7}) {
+        expected.record(value);
+    }
+    EXPECT_EQ(sum, expected);
+}
+
 TEST_F(HistBpf, RefusesAValueWhenNoChunkIsFreeAndRecordsNothingOfIt)
 {
     load(3);  // two to hand out: one for each row

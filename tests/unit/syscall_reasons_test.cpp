@@ -42,7 +42,7 @@ TEST(SyscallReasons, Network)
 
 TEST(SyscallReasons, Sleep)
 {
-    expect_reason(SONDE_WAIT_SLEEP, {SYS_nanosleep, SYS_clock_nanosleep, SYS_wait4, SYS_rt_sigtimedwait});
+    expect_reason(SONDE_WAIT_SLEEP, {SYS_nanosleep, SYS_clock_nanosleep, SYS_rt_sigtimedwait});
 }
 
 TEST(SyscallReasons, WhatDependsOnTheFile)

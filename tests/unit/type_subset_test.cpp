@@ -74,7 +74,7 @@ TEST(TypeSubset, SaysTheSameAsTheWholeOfThisKernel)
     if (bytes.empty()) {
         GTEST_SKIP() << "needs a readable " << kFile;
     }
-    const TypeNames names = core_type_names();
+    const TypeNames names = *core_type_names();
     const Result<std::vector<char>> copied = subset_of(bytes, names);
     ASSERT_TRUE(copied) << copied.error().what;
     EXPECT_LT(copied->size(), bytes.size() / 10);
@@ -110,7 +110,7 @@ TEST(TypeSubset, SaysTheSameAsTheWholeOfThisKernel)
 
 TEST(TypeSubset, NamesAreThoseOfTheObjectsWithoutVariants)
 {
-    const TypeNames names = core_type_names();
+    const TypeNames names = *core_type_names();
     EXPECT_TRUE(names.contains("task_struct"));
     EXPECT_TRUE(names.contains("req_flag_bits"));
     EXPECT_FALSE(names.contains("task_struct___6_18"));
@@ -186,6 +186,11 @@ TEST(TypeSubset, RefusesTypesThatCannotBe)
         deep.add("t", kTypedef, id + 1);
     }
     EXPECT_EQ(error_of(deep), EINVAL);
+
+    EXPECT_EQ(error_of(Btf()), EINVAL);  // no types at all
+    Btf others;
+    others.add_with("other", kStruct, 0, 4, {});
+    EXPECT_EQ(error_of(others), ENOENT);
 
     Btf old_bit_field;
     old_bit_field.add_with("s", kStruct, 1, 4, {old_bit_field.add_name("m"), 2, 0});

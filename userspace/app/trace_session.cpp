@@ -41,6 +41,10 @@ Error refused(const RootedFs& fs, const Error& error)
                                 ", which this process lacks: run it as root, or give the file the capabilities "
                                 "(setcap cap_bpf,cap_perfmon+ep)"};
     }
+    if (read_kernel_settings(fs).lockdown == "confidentiality") {
+        return Error{error.code,
+                     error.what + "; kernel lockdown is in its mode confidentiality, which refuses helpers"};
+    }
     return error;
 }
 
@@ -147,6 +151,9 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     Result<KernelFeatures> features = KernelFeatures::probe(config.btf_file);
     if (!features) {
         return features.error();
+    }
+    if (!features->no_subset.empty()) {
+        spdlog::debug("relocating against all types of the kernel: {}", features->no_subset);
     }
     if (!features->raw_tracepoints.works && !features->typed_tracepoints.works) {
         return refused(session->fs_, Error{ENOTSUP, features->raw_tracepoints.why_not});
@@ -258,6 +265,12 @@ Result<Snapshot> TraceSession::read()
                 off.reason = slot.why_off;
                 snapshot.probes.push_back(std::move(off));
             }
+        }
+    }
+    if (!statistics_) {
+        // Somebody else may have had the kernel count for a part of the time.
+        for (ProbeStatus& probe : snapshot.probes) {
+            probe.run_count = probe.run_time_ns = 0;
         }
     }
     const bool tcp = std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) {

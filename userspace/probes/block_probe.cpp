@@ -19,9 +19,9 @@ namespace {
 
 constexpr std::array<const char*, SONDE_BLOCK_OPS> kOpNames{"read", "write", "flush", "discard", "other"};
 constexpr std::array<const char*, SONDE_BLOCK_STAGES> kStageNames{"total", "queue", "device"};
-constexpr std::array<const char*, SONDE_BLOCK_DROPS> kDropNames{"issued before tracing: queue and device time unknown",
-                                                                "tag collision: queue and device time unknown",
-                                                                "no start time", "clock went backward"};
+constexpr std::array<const char*, SONDE_BLOCK_DROPS> kDropNames{
+    "issued before tracing: queue and device time unknown",
+    "two requests shared an entry: queue and device time unknown", "no start time", "clock went backward"};
 constexpr uint32_t kFallbackRows = uint32_t{SONDE_BLOCK_OPS} * uint32_t{SONDE_BLOCK_STAGES};
 
 struct OpTotals {

@@ -4,7 +4,6 @@
 #include <bpf/bpf.h>
 #include <fcntl.h>
 #include <linux/bpf.h>
-#include <spdlog/spdlog.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -112,10 +111,10 @@ Result<std::vector<char>> read_all(int fd, size_t size)
 // What is asked of a BTF.
 struct Facts {
     KernelTypes types;
-    std::vector<char> core_types;
+    Result<std::vector<char>> core_types;
 };
 
-Result<Facts> facts_of(std::span<const char> bytes, const TypeNames& core_names)
+Result<Facts> facts_of(std::span<const char> bytes, const Result<TypeNames>& core_names)
 {
     const Result<RawBtf> btf = RawBtf::open(bytes);
     if (!btf) {
@@ -125,16 +124,10 @@ Result<Facts> facts_of(std::span<const char> bytes, const TypeNames& core_names)
     if (!types) {
         return types.error();
     }
-    Result<std::vector<char>> subset = type_subset(*btf, core_names);
-    if (!subset) {
-        // No harm: libbpf searches the whole BTF then.
-        spdlog::debug("no subset of the kernel's types: {}", subset.error().what);
-        return Facts{std::move(*types), {}};
-    }
-    return Facts{std::move(*types), std::move(*subset)};
+    return Facts{std::move(*types), core_names ? type_subset(*btf, *core_names) : core_names.error()};
 }
 
-Result<Facts> facts_of_kernel(const TypeNames& core_names)
+Result<Facts> facts_of_kernel(const Result<TypeNames>& core_names)
 {
     const UniqueFd fd(::open(kKernelBtf, O_RDONLY | O_CLOEXEC));
     struct stat info {};
@@ -156,7 +149,7 @@ Result<Facts> facts_of_kernel(const TypeNames& core_names)
     return bytes ? facts_of(*bytes, core_names) : Result<Facts>(bytes.error());
 }
 
-Result<Facts> facts_of_file(const std::string& path, const TypeNames& core_names)
+Result<Facts> facts_of_file(const std::string& path, const Result<TypeNames>& core_names)
 {
     const BtfPtr parsed(btf__parse(path.c_str(), nullptr));
     if (!parsed) {
@@ -171,14 +164,21 @@ Result<Facts> facts_of_file(const std::string& path, const TypeNames& core_names
     return facts ? facts : Result<Facts>(facts.error().with(path));
 }
 
-// Puts a BTF where libbpf can open it; if that fails, libbpf reads the whole one.
-void use_types(const std::vector<char>& btf, KernelFeatures& features)
+// Puts a BTF where libbpf can open it. Where that is not possible there is no harm: libbpf searches the whole one.
+void use_types(const Result<std::vector<char>>& btf, KernelFeatures& features)
 {
-    UniqueFd file(btf.empty() ? -1 : ::memfd_create("sonde-types", MFD_CLOEXEC));
-    if (!file || ::write(file.get(), btf.data(), btf.size()) != static_cast<ssize_t>(btf.size())) {
+    if (!btf) {
+        features.no_subset = btf.error().what;
         return;
     }
-    features.btf_file = "/proc/self/fd/" + std::to_string(file.get());
+    UniqueFd file(::memfd_create("sonde-types", MFD_CLOEXEC));
+    const std::string path = "/proc/self/fd/" + std::to_string(file.get());
+    if (!file || ::write(file.get(), btf->data(), btf->size()) != static_cast<ssize_t>(btf->size()) ||
+        !UniqueFd(::open(path.c_str(), O_RDONLY | O_CLOEXEC))) {
+        features.no_subset = std::string("a file in memory: ") + std::strerror(errno);
+        return;
+    }
+    features.btf_file = path;
     features.btf_memory = std::make_shared<UniqueFd>(std::move(file));
 }
 
@@ -193,7 +193,7 @@ void take_names(const KernelTypes& types, KernelFeatures& features)
 
 Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
 {
-    const TypeNames core_names = core_type_names();
+    const Result<TypeNames> core_names = core_type_names();
     KernelFeatures features;
     features.raw_tracepoints = try_raw_tracepoint();
     features.probe_read_kernel = try_probe_read();

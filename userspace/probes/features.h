@@ -37,6 +37,7 @@ struct KernelFeatures {
     // kernel's own.
     std::string btf_file;
     std::shared_ptr<UniqueFd> btf_memory;  // keeps it
+    std::string no_subset;                 // why the types are not in memory, which only makes loading slower
 
     // With an unreadable or unfit `btf_file` (empty: the kernel's own): an error. Missing features are not errors.
     [[nodiscard]] static Result<KernelFeatures> probe(const std::string& btf_file);

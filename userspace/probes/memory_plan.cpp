@@ -11,7 +11,7 @@
 namespace sonde {
 namespace {
 
-// An array of task states costs 56 bytes per possible pid: up to here it is cheaper than task storage in
+// An array of task states costs 64 bytes per possible pid: up to here it is cheaper than task storage in
 // memory, and always in time.
 constexpr uint32_t kMaxArrayPids = 65536;
 // Where only the array is possible; tasks whose pids are equal modulo this share an entry, one at a time.

@@ -2,7 +2,6 @@
 #include "userspace/probes/object.h"
 
 #include <bpf/bpf.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstdarg>
@@ -140,12 +139,12 @@ Status load_object(bpf_object_skeleton* skeleton, std::string_view name)
     return ok();
 }
 
-TypeNames core_type_names()
+Result<TypeNames> core_type_names()
 {
     TypeNames names;
     for (const std::span<const char> object : {sched_object(), block_object(), tcp_object(), follow_object()}) {
         if (Status added = add_type_names(object, names); !added) {
-            spdlog::debug("type names: {}", added.error().what);
+            return added.error();
         }
     }
     return names;

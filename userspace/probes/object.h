@@ -54,8 +54,9 @@ Status load_object(bpf_object_skeleton* skeleton, std::string_view name);
     return {static_cast<const char*>(bytes), size};
 }
 
-// The kernel's types that the BPF objects may refer to.
-[[nodiscard]] TypeNames core_type_names();
+// The kernel's types that the BPF objects may refer to. All objects that are loaded must be looked at: to one that is
+// not, fields of the kernel would seem not to exist.
+[[nodiscard]] Result<TypeNames> core_type_names();
 
 // Options for opening, with the BTF file if there is one. `features` must outlive the result.
 [[nodiscard]] bpf_object_open_opts open_options(const KernelFeatures& features);

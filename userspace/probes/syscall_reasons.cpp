@@ -36,8 +36,8 @@ std::array<uint8_t, SONDE_MAX_SYSCALLS> syscall_reasons()
     set(SONDE_WAIT_NETWORK,
         {SYS_recvfrom, SYS_recvmsg, SYS_recvmmsg, SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_accept, SYS_accept4,
          SYS_connect, SYS_shutdown, SYS_epoll_pwait, kEpollPwait2, SYS_ppoll, SYS_pselect6});
-    set(SONDE_WAIT_SLEEP, {SYS_nanosleep, SYS_clock_nanosleep, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_wait4,
-                           SYS_waitid, SYS_restart_syscall});
+    set(SONDE_WAIT_SLEEP,
+        {SYS_nanosleep, SYS_clock_nanosleep, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_restart_syscall});
     set(SONDE_WAIT_FILE, {SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_sendfile});
     set(SONDE_WAIT_KERNEL_LOCK, {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk});
 #ifdef __x86_64__  // calls that newer architectures do without

@@ -20,7 +20,7 @@ struct ObjectDeleter {
 
 bool is_named_by_users(uint32_t kind)
 {
-    return kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_ENUM || kind == BTF_KIND_ENUM64;
+    return kind == BTF_KIND_STRUCT || kind == BTF_KIND_UNION || kind == BTF_KIND_ENUM;
 }
 
 // libbpf's functions that add something return its id, or a negative errno; here 0 is void and errors are negative.
@@ -61,8 +61,6 @@ class Copier {
                 return pointer_;
             case BTF_KIND_INT:
                 return copy_int(name, type.size, from_.record<uint32_t>(id));
-            case BTF_KIND_FLOAT:
-                return btf__add_float(to_, name, type.size);
             case BTF_KIND_ARRAY:
                 return copy_array(from_.record<struct btf_array>(id), depth);
             case BTF_KIND_STRUCT:
@@ -70,10 +68,8 @@ class Copier {
                 return copy_struct(id, type, name, depth);
             case BTF_KIND_ENUM:
                 return copy_enum(id, type, name);
-            case BTF_KIND_ENUM64:
-                return copy_enum64(id, type, name);
             default:
-                return -EINVAL;  // nothing that could be held by value
+                return -EINVAL;  // not to be held by value, or of no use so far (floats, enums of 64 bits)
         }
     }
 
@@ -130,19 +126,6 @@ class Copier {
         return copied;
     }
 
-    int copy_enum64(uint32_t id, const btf_type& type, const char* name)
-    {
-        const int copied = btf__add_enum64(to_, name, type.size, BTF_INFO_KFLAG(type.info));
-        for (uint32_t i = 0; copied >= 0 && i < BTF_INFO_VLEN(type.info); ++i) {
-            const auto value = from_.record<struct btf_enum64>(id, i);
-            const uint64_t number = uint64_t{value.val_hi32} << 32 | value.val_lo32;
-            if (const int error = btf__add_enum64_value(to_, from_.name(value.name_off).data(), number); error != 0) {
-                return error;
-            }
-        }
-        return copied;
-    }
-
     const RawBtf& from_;
     btf* to_;
     int pointer_ = 0;  // the one pointer, to void
@@ -166,6 +149,9 @@ Result<std::vector<char>> type_subset(const RawBtf& btf, const TypeNames& names)
         if (const int copied = copier.copy(id); copied < 0) {
             return Error{-copied, "copy type " + std::string(btf.name(type.name_off)) + " of the kernel's BTF"};
         }
+    }
+    if (btf__type_cnt(subset.get()) == 1) {  // void
+        return Error{ENOENT, "none of the types asked for is in the BTF"};
     }
     __u32 size = 0;
     const void* bytes = btf__raw_data(subset.get(), &size);

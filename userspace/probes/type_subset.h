@@ -22,9 +22,10 @@ using TypeNames = std::unordered_set<std::string, NameHash, std::equal_to<>>;
 //
 // For each type that an object refers to, libbpf searches all types of the kernel (126,000 here) by name: a third of
 // the time that sonde took to start. In the subset it finds the same fields at the same offsets among some hundred.
-// Type ids differ from the kernel's: good for relocations of fields, sizes and enum values, not of type ids.
+// Type ids differ from the kernel's: good for relocations of fields, sizes and enum values, not of type ids. And libbpf
+// then looks into no module's types: good for what is in the kernel proper.
 //
-// Types that do not fit together, or nest too deep, are an error.
+// Types that do not fit together, or nest too deep, are an error, and so is a subset without any type.
 [[nodiscard]] Result<std::vector<char>> type_subset(const RawBtf& btf, const TypeNames& names);
 
 // The names of the types in a BPF object (an ELF file in memory) that may be the kernel's: all of them, without
