@@ -45,7 +45,7 @@ without_btf_it_depends_on_the_helper() {
     holds '.measurements | length == 8 and all(.status == "off" and (.reason | contains("bpf_probe_read_kernel"))
         and (.remedy | contains("CONFIG_DEBUG_INFO_BTF")))'
     expect 3 "$sonde" trace -d 2 --btf "$btf"
-    complains '^sonde trace: .*bpf_probe_read_kernel'
+    complains '^sonde trace: .*bpf_probe_read_kernel.*lockdown.*confidentiality'
 }
 
 doctor_names_the_mode

@@ -33,11 +33,11 @@ std::string remedy_for(const KernelFeatures& features, const Capabilities& capab
     if (choice.row != nullptr && choice.row->lost.empty()) {
         return "";
     }
-    if (choice.measurement == "TCP accept latency" && !features.fentry.works) {
-        return "a kernel with fentry (CONFIG_KPROBES, CONFIG_FUNCTION_TRACER and CONFIG_DEBUG_INFO_BTF)";
-    }
     if (!features.typed_tracepoints.works) {
         return "a kernel with its own BTF (CONFIG_DEBUG_INFO_BTF=y)";
+    }
+    if (choice.measurement == "TCP accept latency" && !features.fentry.works) {
+        return "a kernel with fentry (CONFIG_KPROBES, CONFIG_FUNCTION_TRACER and CONFIG_DEBUG_INFO_BTF)";
     }
     return "";
 }
@@ -73,7 +73,7 @@ DoctorReport::Fact fact(std::string name, const Feature& feature)
 }
 
 std::vector<DoctorReport::Fact> facts_of(const KernelSettings& kernel, const KernelFeatures& features,
-                                         const Capabilities& capabilities)
+                                         const Capabilities& capabilities, const std::string& btf_file)
 {
     std::string present;
     for (const std::string& name : capabilities.present()) {
@@ -87,7 +87,8 @@ std::vector<DoctorReport::Fact> facts_of(const KernelSettings& kernel, const Ker
         {"capabilities", (present.empty() ? "none that matter" : present) + missing, !missing.empty()},
         {"lockdown", kernel.lockdown, kernel.lockdown == "confidentiality"},
         {"BPF JIT", kernel.jit, kernel.jit.starts_with("off")},
-        fact("kernel BTF", features.btf),
+        btf_file.empty() ? fact("kernel BTF", features.btf)
+                         : DoctorReport::Fact{"kernel BTF", "yes, from " + btf_file, false},
         fact("typed tracepoints (tp_btf)", features.typed_tracepoints),
         fact("raw tracepoints", features.raw_tracepoints),
         fact("fentry/fexit", features.fentry),
@@ -165,7 +166,7 @@ Result<DoctorReport> examine_host(const std::string& btf_file, bool verbose)
     uname(&names);
     report.host = names.nodename;
     report.kernel = read_kernel_settings(fs);
-    report.facts = facts_of(report.kernel, *features, *capabilities);
+    report.facts = facts_of(report.kernel, *features, *capabilities, btf_file);
     for (const Choice& choice : choose_hooks(*features)) {
         report.measurements.push_back(measurement_of(*features, *capabilities, choice));
     }

@@ -7,6 +7,9 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "userspace/host/kernel_settings.h"
 
 namespace sonde {
@@ -67,6 +70,15 @@ Result<TaskFilter> target_comm(const std::string& comm)
     filter.kind = SONDE_FILTER_COMM;
     filter.comm = comm;
     return filter;
+}
+
+bool process_named(const RootedFs& fs, const std::string& comm)
+{
+    const Result<std::vector<std::string>> names = fs.list("/proc");
+    return names && std::ranges::any_of(*names, [&](const std::string& pid) {
+               const Result<std::string> name = fs.read("/proc/" + pid + "/comm");
+               return name && *name == comm + "\n";
+           });
 }
 
 Result<TaskFilter> target_cgroup(const RootedFs& fs, const std::string& path)

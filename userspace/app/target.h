@@ -24,6 +24,8 @@ struct PidTarget {
 
 // A name as the kernel keeps it: 1 to 15 bytes.
 [[nodiscard]] Result<TaskFilter> target_comm(const std::string& comm);
+// Is there a process of that name now? False also when /proc cannot be read.
+[[nodiscard]] bool process_named(const RootedFs& fs, const std::string& comm);
 
 // A cgroup v2 folder: its path in the file system, or below the mount of the hierarchy.
 [[nodiscard]] Result<TaskFilter> target_cgroup(const RootedFs& fs, const std::string& path);

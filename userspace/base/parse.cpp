@@ -40,7 +40,7 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text)
         if (unit == known.name) {
             const double seconds = number * known.seconds;
             if (seconds < 1e-9 || seconds > kMaxSeconds) {
-                return Error{ERANGE, "'" + std::string(text) + "' is out of range: from 1 ns (0.001us) to 31 days"};
+                return Error{ERANGE, "'" + std::string(text) + "' is out of range: more than 0 and at most 31 days"};
             }
             return std::chrono::nanoseconds(std::llround(seconds * 1e9));
         }

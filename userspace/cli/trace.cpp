@@ -2,6 +2,8 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <spdlog/spdlog.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -65,7 +67,8 @@ void add_options(CLI::App& app, TraceOptions& options)
         "COMMAND, its own (127: it could not be started).");
     app.add_option("-d,--duration", options.duration, "How long: 10s, 500ms, 2m. Without it: until Ctrl-C")
         ->type_name("TIME");
-    app.add_option("--interval", options.interval, "Print what came in each interval, not only at the end")
+    app.add_option("--interval", options.interval,
+                   "Print what came in each interval, not only at the end (with -o prom: all so far)")
         ->type_name("TIME");
     auto* pid = app.add_option("-p,--pid", options.pid, "Only this process; ends when it ends")->type_name("PID");
     auto* comm =
@@ -189,6 +192,9 @@ Result<Target> choose_target(const TraceOptions& options)
         }
         target.filter = *filter;
         target.subject = "processes named " + printable(options.comm);
+        if (!process_named(fs, options.comm)) {
+            spdlog::warn("no process is named {} now: its time will show when one is", printable(options.comm));
+        }
     } else if (!options.cgroup.empty()) {
         Result<TaskFilter> filter = target_cgroup(fs, options.cgroup);
         if (!filter) {

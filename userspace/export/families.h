@@ -17,6 +17,7 @@ struct Family {
     std::string_view measurement;             // the ProbeStatus that its numbers come from; may be empty
     std::array<std::string_view, 3> columns;  // histograms: labels in the order of the columns, rest empty
     std::string_view nothing;                 // histograms: said if the probe works and nothing happened
+    std::string_view note = {};               // histograms: what to bear in mind when reading the numbers
 };
 
 inline constexpr std::string_view kBlockLatency = "sonde_block_io_latency_seconds";

@@ -224,6 +224,9 @@ void write_section(TextPage& page, const Snapshot& s, const Family& family)
     if (probe != nullptr) {
         write_discarded(page, *probe);
     }
+    if (!list.empty() && !family.note.empty()) {
+        page.paragraph(Paint::kDim, 2, std::string(family.note));
+    }
     if (!list.empty()) {
         write_table(page, family, std::move(list));
     }
