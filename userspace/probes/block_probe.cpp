@@ -31,6 +31,9 @@ struct OpTotals {
     uint64_t requests = 0;
 };
 
+constexpr std::string_view kFlushesNotMine =
+    "flushes do not show: a worker of the kernel issues them, and this kernel (before 6.5) does not report who asked";
+
 class BlockProbe final : public Probe {
   public:
     BlockProbe(SkelPtr<block_bpf> skel, ProgramSet programs, Choice choice, uint32_t cpus, const RootedFs& fs)
@@ -138,6 +141,9 @@ ProbeStatus BlockProbe::status(const std::map<Key, OpTotals>& totals) const
     if (read_shared(skel_->bss->counters.devices_full) + read_shared(skel_->bss->counters.chunks_full) != 0) {
         status.state = ProbeState::kDegraded;
         status.reason = "too many devices for the tables: the excess is counted under device \"other\"";
+    } else if (programs_.names().contains("sonde_insert") || programs_.names().contains("sonde_insert_raw")) {
+        status.state = ProbeState::kDegraded;
+        status.reason += (status.reason.empty() ? "" : "; ") + std::string(kFlushesNotMine);
     }
     return status;
 }

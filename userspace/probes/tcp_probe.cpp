@@ -228,8 +228,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
         }
     }
     const bool typed = features.typed_tracepoints.works && features.socket_storage.works;
-    const bool owner_needed = options.filter.kind != SONDE_FILTER_NONE && options.filter.kind != SONDE_FILTER_CGROUP;
-    if (owner_needed && features.tracepoints.contains("tcp_rcv_space_adjust")) {
+    if (options.filter.kind != SONDE_FILTER_NONE && features.tracepoints.contains("tcp_rcv_space_adjust")) {
         programs.add(typed ? "sonde_tcp_read" : "sonde_tcp_read_raw");
     }
     programs.select(skel->obj);
