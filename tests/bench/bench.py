@@ -28,7 +28,8 @@ class Results:
 
     def __init__(self):
         self.comparisons = {}  # (workload, tool) -> Comparison; the tool "untraced" shows the noise
-        self.programs = {}  # (probe, tool) -> [ProgramCost]
+        self.programs = {}  # (probe, tool) -> [ProgramCost], each figure the median of the passes
+        self.program_passes = {}  # (probe, tool) -> [[ProgramCost]]
         self.starts = {}  # tool -> Spread of seconds
         self.memory = {}  # tool -> {"peak_bytes", "idle_cpu_share"}
         self.not_run = {}  # (part, tool) -> reason
@@ -92,6 +93,7 @@ def measure_programs(workload, build_dir, passes, seconds, results):
     for name, rows in costs.items():
         if rows:
             results.programs[(workload.probes, name)] = median_costs(rows)
+            results.program_passes[(workload.probes, name)] = rows
 
 
 def measure_start(build_dir, runs, results):

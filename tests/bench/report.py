@@ -54,7 +54,7 @@ def times(value):
 def measured(goal):
     if goal.value is None:
         return "-"
-    interval = f" ({goal.interval[0]:.2f}-{goal.interval[1]:.2f})" if goal.interval else ""
+    interval = f" ({goal.interval[0]:.3g}-{goal.interval[1]:.3g})" if goal.interval else ""
     return f"{goal.value:.3g} {goal.unit}".strip() + interval
 
 
@@ -101,7 +101,7 @@ def print_tables(results, verdicts):
     table("With 1,000 processes alive that wake every 100 ms", ["tool", "peak memory, MB", "CPU, % of one"],
           [[tool, f"{m['peak_bytes'] / 1e6:.1f}", f"{m['idle_cpu_share'] * 100:.2f}"]
            for tool, m in results.memory.items()])  # fmt: skip
-    table("Goals of sonde; in brackets the 90% interval", ["what", "value", "goal", "verdict"],
+    table("Goals of sonde; in brackets the 90% interval of a ratio, the least and most of times in programs", ["what", "value", "goal", "verdict"],
           [[goal.what, measured(goal), f"<= {goal.most:g} {goal.unit}".strip(), goal.verdict]
            for goal in verdicts])  # fmt: skip
     if results.not_run:
