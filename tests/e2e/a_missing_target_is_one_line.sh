@@ -27,6 +27,11 @@ if [[ -n $v1 ]]; then
     complains 'cgroup v1'
 fi
 
+# A name may yet come: that is no error, but said.
+expect 0 "$sonde" trace -d 100ms -o json --comm e2e-nobody
+valid_json
+[[ $(grep -v '^tracing ' "$err") == 'sonde trace: no process is named e2e-nobody now'* ]] || fail "no word of it on stderr"
+
 for command in 'trace -d 1' doctor; do
     # shellcheck disable=SC2086 # two words
     expect 1 "$sonde" $command --btf /nonexistent

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <map>
 #include <optional>
+#include <tuple>
 
 #include "userspace/app/command.h"
 #include "userspace/app/target.h"
@@ -327,15 +328,16 @@ int run_trace(const std::vector<std::string>& arguments)
             return report_usage(kName, std::string(name) + " '' names nothing");
         }
     }
+    start_log(kName, options.verbose ? LogLevel::kEverything : LogLevel::kWarnings);
     LoopConfig loop;
-    for (const auto& [text, into] :
-         {std::pair(&options.duration, &loop.duration), std::pair(&options.interval, &loop.interval)}) {
+    for (const auto& [name, text, into] : {std::tuple("-d", &options.duration, &loop.duration),
+                                           std::tuple("--interval", &options.interval, &loop.interval)}) {
         if (text->empty()) {
             continue;
         }
         const Result<std::chrono::nanoseconds> value = parse_duration(*text);
         if (!value) {
-            return report_usage(kName, value.error().what);
+            return report_usage(kName, std::string(name) + " " + value.error().what);
         }
         *into = *value;
     }
@@ -344,7 +346,6 @@ int run_trace(const std::vector<std::string>& arguments)
         report(kName, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
     }
-    start_log(kName, options.verbose ? LogLevel::kEverything : LogLevel::kWarnings);
     block_ending_signals();
     std::optional<Command> command;
     if (!options.command.empty()) {
