@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <deque>
 #include <string>
 #include <vector>
@@ -254,13 +255,26 @@ TEST_P(Block, MedianOfADiskIsCloseToWhatTheProgramSees)
         GTEST_SKIP() << "needs a disk: TMPDIR is in memory and SONDE_TEST_DISK is not set";
     }
     const std::string name = fresh_name();
-    TracerConfig mine = config();
-    mine.filter = comm_filter(name);
-    Tracer tracer(mine);
-    const json truth = run_load({"direct-read", "--file", disk.path(), "--count", amount(2000), "--comm", name});
-    const Snapshot snapshot = tracer.stop();
-    const Histogram total = histogram(snapshot, kBlockLatency, {{"op", "read"}, {"stage", "total"}});
-    EXPECT_NEAR(static_cast<double>(total.count()), truth["count"].get<double>(), 20);  // file system metadata
+    const auto reads = [](const Measured& measured) {
+        return histogram(measured.snapshot, kBlockLatency, {{"op", "read"}, {"stage", "total"}});
+    };
+    const auto once = [&] {
+        TracerConfig mine = config();
+        mine.filter = comm_filter(name);
+        Tracer tracer(mine);
+        Measured measured;
+        measured.truth = run_load({"direct-read", "--file", disk.path(), "--count", amount(2000), "--comm", name});
+        measured.snapshot = tracer.stop();
+        return measured;
+    };
+    const auto is_near = [&](const Measured& measured) {  // file system metadata is read, too
+        return std::abs(static_cast<double>(reads(measured).count()) - measured.truth["count"].get<double>()) <= 20;
+    };
+    // While others use the disk, a completion may interrupt the program that handles another; the kernel then drops it.
+    const Measured read = measure_complete(once, is_near);
+    EXPECT_TRUE(is_near(read)) << describe(read.snapshot);
+    const Histogram total = reads(read);
+    const json& truth = read.truth;
     const auto seen_p50 = truth["latency_ns"]["p50"].get<double>();
     EXPECT_LE(*total.quantile(0.5) * 1e9, seen_p50 * (1 + Histogram::kRelativeError));
     EXPECT_GE(*total.quantile(0.5) * 1e9, 0.5 * seen_p50);  // a fast disk: the program's own way is as long
