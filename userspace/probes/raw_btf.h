@@ -14,7 +14,7 @@
 namespace sonde {
 
 // The types of a kernel, where they lie. libbpf's own view copies the 5 MB and takes 8 ms and 11 MB, which is more
-// than all that sonde asks; this walks over them once, in 1 ms. Format: Documentation/bpf/btf.rst of the kernel.
+// than all that sonde asks; this finds where each begins, in 1 ms. Format: Documentation/bpf/btf.rst of the kernel.
 // The bytes may come from anybody: what does not fit together is an error, never an access outside of them.
 // Refers to the bytes, which must outlive it. No thread rule.
 class RawBtf {
