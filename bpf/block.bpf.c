@@ -108,21 +108,18 @@ static __always_inline struct stamp *block__stamp(const bool btf, struct request
     return bpf_map_lookup_elem(&stamps, &index);
 }
 
-static __always_inline enum sonde_block_op block__op(u32 cmd_flags)
+/* Four bits per operation of the kernel; those that are not named here are OTHER, which must be the zero of the table. */
+#define OP_IS(req_op, op) ((u64)((op) ^ SONDE_BLOCK_OTHER) << (4 * (req_op)))
+#define OPS                                                                                    \
+    (OP_IS(REQ_OP_READ, SONDE_BLOCK_READ) | OP_IS(REQ_OP_WRITE, SONDE_BLOCK_WRITE) |           \
+     OP_IS(REQ_OP_FLUSH, SONDE_BLOCK_FLUSH) | OP_IS(REQ_OP_DISCARD, SONDE_BLOCK_DISCARD) |     \
+     OP_IS(REQ_OP_SECURE_ERASE, SONDE_BLOCK_DISCARD) | OP_IS(REQ_OP_WRITE_ZEROES, SONDE_BLOCK_DISCARD))
+
+static __always_inline u32 block__op(u32 cmd_flags)
 {
-    switch (cmd_flags & REQ_OP_MASK) {
-    case REQ_OP_READ:
-        return SONDE_BLOCK_READ;
-    case REQ_OP_WRITE:
-        return SONDE_BLOCK_WRITE;
-    case REQ_OP_FLUSH:
-        return SONDE_BLOCK_FLUSH;
-    case REQ_OP_DISCARD:
-    case REQ_OP_SECURE_ERASE:
-    case REQ_OP_WRITE_ZEROES:
-        return SONDE_BLOCK_DISCARD;
-    }
-    return SONDE_BLOCK_OTHER;
+    u32 req_op = cmd_flags & REQ_OP_MASK;
+
+    return req_op < 16 ? ((OPS >> (4 * req_op)) & 15) ^ SONDE_BLOCK_OTHER : SONDE_BLOCK_OTHER;
 }
 
 /* A device seen for the first time, or one that another has displaced from known_devices. */
@@ -170,15 +167,10 @@ static __noinline void block__record_other(u32 op, u32 stage, u64 ns)
         hist__record_shared(&r->op[op].stage[stage], ns);
 }
 
-static __always_inline void block__record(struct sonde_block_series *series, u32 op,
-                                          enum sonde_block_stage stage, u64 from, u64 to)
+static __always_inline void block__record(struct sonde_block_series *series, u32 op, enum sonde_block_stage stage, u64 ns)
 {
-    if (to < from) {
-        block__count(&counters.drops[SONDE_BLOCK_DROP_CLOCK_BACKWARD]);
-        return;
-    }
-    if (!hist__record_local(&series->stage[stage], to - from))
-        block__record_other(op, stage, to - from);
+    if (!hist__record_local(&series->stage[stage], ns))
+        block__record_other(op, stage, ns);
 }
 
 static __always_inline bool block__is_flush_sequence(u32 cmd_flags)
@@ -230,20 +222,25 @@ static __always_inline int block__start(const bool btf, struct request *rq)
     return 0;
 }
 
-static __always_inline void block__stages(struct sonde_block_series *series, u32 op, u64 start, u64 issue, u64 now)
+/* A start that was taken from another clock reading may lie a little behind the issue: then nothing was queued. */
+static __always_inline u64 block__queued(u64 start, u64 issue) { return start < issue ? issue - start : 0; }
+
+/* The times of a request of which not all is known. A global function: it is needed rarely, and verified once. */
+__noinline int block__incomplete(struct sonde_block_series *series, u32 op, u64 start, u64 issue, u64 now)
 {
-    if (start)
-        block__record(series, op, SONDE_BLOCK_TOTAL, start, now);
-    else if (issue)
-        block__record(series, op, SONDE_BLOCK_TOTAL, issue, now);
-    else
+    u64 from = start ? start : issue;
+
+    if (!series)
+        return 0;
+    if (!from)
         block__count(&counters.drops[SONDE_BLOCK_DROP_NO_START]);
-    if (!issue)
-        return;
-    /* A start that was taken from another clock reading may lie a little behind: then nothing was queued. */
-    if (start)
-        block__record(series, op, SONDE_BLOCK_QUEUE, start < issue ? start : issue, issue);
-    block__record(series, op, SONDE_BLOCK_DEVICE, issue, now);
+    if (from > now || issue > now)
+        block__count(&counters.drops[SONDE_BLOCK_DROP_CLOCK_BACKWARD]);
+    if (from && from <= now)
+        block__record(series, op, SONDE_BLOCK_TOTAL, now - from);
+    if (issue && issue <= now)
+        block__record(series, op, SONDE_BLOCK_DEVICE, now - issue);
+    return 0;
 }
 
 static __always_inline int block__complete(const bool btf, struct request *rq, u32 error, u32 nr_bytes)
@@ -258,18 +255,21 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     u32 bytes_left = FIELD(btf, rq, __data_len);
     u64 start = FIELD(btf, rq, start_time_ns);
     u32 op = block__op(FIELD(btf, rq, cmd_flags));
-    bool mine = stamp && stamp->request == (u64)rq;
-    u64 issue = mine ? stamp->issue & ~STAMP_WANTED : 0;
     struct sonde_block_series *series;
     struct sonde_block_rows *r;
+    u64 issue = 0;
+    bool mine;
     u32 index;
 
+    if (!stamp)
+        return 0;
+    mine = stamp->request == (u64)rq;
     if (nr_bytes < bytes_left) {
         block__count(&counters.partial);
         return 0;
     }
     if (filter_kind != SONDE_FILTER_NONE && !mine) {
-        if (stamp && stamp->request)
+        if (stamp->request)
             block__count(&counters.drops[SONDE_BLOCK_DROP_STAMP_LOST]);
         return 0;
     }
@@ -286,14 +286,20 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     if (!r || op >= SONDE_BLOCK_OPS)
         return 0;
     series = &r->op[op];
-    series->requests++;
     series->bytes += nr_bytes;
     if (error)
         series->errors++;
+    if (mine)
+        issue = stamp->issue & ~STAMP_WANTED;
     if (!issue)
-        block__count(&counters.drops[stamp && stamp->request ? SONDE_BLOCK_DROP_STAMP_LOST
-                                                              : SONDE_BLOCK_DROP_NOT_ISSUED_HERE]);
-    block__stages(series, op, start, issue, now);
+        block__count(&counters.drops[stamp->request ? SONDE_BLOCK_DROP_STAMP_LOST : SONDE_BLOCK_DROP_NOT_ISSUED_HERE]);
+    if (start && start <= now && issue && issue <= now) {
+        block__record(series, op, SONDE_BLOCK_TOTAL, now - start);
+        block__record(series, op, SONDE_BLOCK_QUEUE, block__queued(start, issue));
+        block__record(series, op, SONDE_BLOCK_DEVICE, now - issue);
+    } else {
+        block__incomplete(series, op, start, issue, now);
+    }
     if (mine)
         stamp->request = 0;
     return 0;

@@ -43,8 +43,7 @@ struct sonde_block_series {
     struct sonde_hist_row stage[SONDE_BLOCK_STAGES];
     __u64 bytes;
     __u64 errors;
-    __u64 requests; /* completed, whether or not they could be timed */
-    __u64 pad[5];   /* rows begin on a cache line */
+    __u64 pad[6]; /* rows begin on a cache line */
 };
 
 /* One per CPU and device: index cpu * SONDE_BLOCK_DEVICES + slot; only that CPU writes it. One more behind them

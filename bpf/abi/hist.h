@@ -69,8 +69,11 @@ static_assert(sizeof(sonde_hist_row) == 192 && alignof(sonde_hist_row) == 64 && 
 
 static inline __attribute__((always_inline)) __u32 sonde_hist__chunk_at(__u32 octave)
 {
-    return octave >= SONDE_HIST_FIRST_OCTAVE ? octave - SONDE_HIST_FIRST_OCTAVE
-                                             : octave + SONDE_HIST_CHUNKS - SONDE_HIST_FIRST_OCTAVE;
+    __s32 at = (__s32)(octave - SONDE_HIST_FIRST_OCTAVE);
+    __s32 wraps = at >> 31; /* all ones or all zeroes */
+
+    asm volatile("" : "+r"(wraps)); /* clang would make a branch of it */
+    return (__u32)at + ((__u32)wraps & SONDE_HIST_CHUNKS);
 }
 
 static inline __attribute__((always_inline)) __u32 sonde_hist__octave_at(__u32 chunk)
@@ -136,14 +139,15 @@ static inline __attribute__((always_inline)) __u32 sonde_hist__log2(__u64 v)
     return sonde_hist_tables.log2[(v * SONDE_HIST_DE_BRUIJN) >> 58];
 }
 
-/* Cell of a value that is not 0; SONDE_HIST_CELLS or more for one above the range. */
+/* Cell of a value that is not 0; SONDE_HIST_CELLS or more for one above the range. `mantissa > bound` is made by
+ * subtraction: BPF can compare only by a branch, and nobody can predict this one. */
 static inline __attribute__((always_inline)) __u32 sonde_hist__bucket_cell(__u64 ns)
 {
     __u32 octave = sonde_hist__log2(ns);
     __u64 mantissa = ns << (63 - octave);
     __u64 bound = sonde_hist_tables.next_bound[(mantissa >> 58) & 31];
 
-    return octave * SONDE_HIST_SUB_BUCKETS + (bound & SONDE_HIST_BELOW_MASK) + (mantissa > bound);
+    return octave * SONDE_HIST_SUB_BUCKETS + (bound & SONDE_HIST_BELOW_MASK) + ((bound - mantissa) >> 63);
 }
 
 /* Cell of a value in ns. */

@@ -179,10 +179,10 @@ TEST_P(Population, ARenameTakesNothingFromTheSeriesOfTheOldName)
         waitpid(child, nullptr, 0);
     }
     const Labels old_series{{"process", old_name}};
-    // On an emulated CPU the time may be over before the thread sleeps.
-    ASSERT_GE(histogram(before, kOnCpu, old_series).count(), slow_machine() ? kSleeps * 9 / 10 : kSleeps);
+    // Where the CPU is emulated or taken away, the time may be over before the thread sleeps.
+    ASSERT_GE(histogram(before, kOnCpu, old_series).count(), kSleeps * 9 / 10);
     EXPECT_GE(histogram(after, kOnCpu, old_series).count(), histogram(before, kOnCpu, old_series).count());
-    EXPECT_LT(histogram(delta(after, before), kOnCpu, old_series).count(), kSleeps);
+    EXPECT_LT(histogram(delta(after, before), kOnCpu, old_series).count(), kSleeps / 2);
     EXPECT_GE(histogram(after, kOnCpu, {{"process", "renamed"}}).count(), 1U);
 }
 

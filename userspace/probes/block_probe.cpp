@@ -28,8 +28,13 @@ struct OpTotals {
     std::array<Histogram, SONDE_BLOCK_STAGES> stages;
     uint64_t bytes = 0;
     uint64_t errors = 0;
-    uint64_t requests = 0;
 };
+
+// Whether nothing has been counted. Each request that could be timed has a total, the others have bytes or an error.
+bool is_unused(const sonde_block_series& series)
+{
+    return series.bytes == 0 && series.errors == 0 && series.stage[SONDE_BLOCK_TOTAL].min_inverted == 0;
+}
 
 constexpr std::string_view kFlushesNotMine =
     "flushes do not show: a worker of the kernel issues them, and this kernel (before 6.5) does not report who asked";
@@ -93,13 +98,12 @@ Status BlockProbe::read(Snapshot& into)
         const auto& row = rows->at<sonde_block_rows>(i);
         for (uint32_t op = 0; op < SONDE_BLOCK_OPS; ++op) {
             const sonde_block_series& series = row.op[op];
-            if (series.requests == 0 && i + 1 != count) {
+            if (is_unused(series)) {
                 continue;
             }
             OpTotals& sum = totals[{device_name(slot), op}];
             sum.bytes += series.bytes;
             sum.errors += series.errors;
-            sum.requests += series.requests;
             for (uint32_t stage = 0; stage < SONDE_BLOCK_STAGES; ++stage) {
                 reader.add(series.stage[stage], sum.stages[stage]);
             }
@@ -117,10 +121,8 @@ Status BlockProbe::read(Snapshot& into)
                 into.histograms.push_back({"sonde_block_io_latency_seconds", std::move(with_stage), sum.stages[stage]});
             }
         }
-        if (sum.requests != 0) {
-            into.counters.push_back({"sonde_block_io_bytes_total", labels, sum.bytes});
-            into.counters.push_back({"sonde_block_io_errors_total", labels, sum.errors});
-        }
+        into.counters.push_back({"sonde_block_io_bytes_total", labels, sum.bytes});
+        into.counters.push_back({"sonde_block_io_errors_total", labels, sum.errors});
     }
     into.probes.push_back(status(totals));
     return ok();
