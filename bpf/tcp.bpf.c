@@ -143,6 +143,19 @@ static __always_inline void tcp__connect_failed(const bool btf, struct sock *sk,
         r->connect_failures[e->peer & (SONDE_PEER_SLOTS - 1)]++;
 }
 
+/* The process has got the connection. */
+static __always_inline void tcp__accepted(struct sock_entry *e, u64 since)
+{
+    u64 now = bpf_ktime_get_ns();
+
+    e->since_ns = 0;
+    __sync_fetch_and_add(&waiting_for_accept, -1);
+    if (now < since)
+        tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
+    else if (sock__wanted(e))
+        tcp__record(TCP_ACCEPT, e->slot, e->peer, now - since);
+}
+
 static __always_inline int tcp__state(const bool btf, struct sock *sk, int from, int to, struct task_struct *current)
 {
     struct sock_entry *e;
@@ -180,16 +193,12 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
             tcp__connect_failed(btf, sk, e);
     } else if (from == TCP_SYN_RECV && to == TCP_ESTABLISHED) {
         sock__name(btf, sk, e);
-        if (e->accepted) {
-            if (sock__wanted(e))
-                tcp__record(TCP_ACCEPT, e->slot, e->peer, 0);
-        } else {
-            e->since_ns = bpf_ktime_get_ns();
-            __sync_fetch_and_add(&waiting_for_accept, 1);
-        }
+        __sync_fetch_and_add(&waiting_for_accept, 1);
+        if (__sync_val_compare_and_swap(&e->since_ns, 0, bpf_ktime_get_ns()) == SOCK_ACCEPTED_EARLY)
+            tcp__accepted(e, bpf_ktime_get_ns());
     } else if (e->named) {
         tcp__sample(btf, sk, e, TCP_RTT_AT_CHANGE);
-        if (to == TCP_CLOSE && e->since_ns) {
+        if (to == TCP_CLOSE && e->since_ns > SOCK_ACCEPTED_EARLY) {
             e->since_ns = 0;
             __sync_fetch_and_add(&waiting_for_accept, -1);
         }
@@ -201,23 +210,11 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
     return 0;
 }
 
-/* The process has got the connection. */
-static __always_inline void tcp__accepted(struct sock_entry *e, u64 since)
-{
-    u64 now = bpf_ktime_get_ns();
-
-    e->since_ns = 0;
-    __sync_fetch_and_add(&waiting_for_accept, -1);
-    if (now < since)
-        tcp__count(&counters.drops[SONDE_TCP_DROP_CLOCK_BACKWARD]);
-    else if (sock__wanted(e))
-        tcp__record(TCP_ACCEPT, e->slot, e->peer, now - since);
-}
-
 /* inet_csk_accept has returned a socket. */
 static __always_inline int tcp__accept(struct sock *sk)
 {
     struct sock_entry *e;
+    u64 since;
 
     if (!sk || sk->sk_protocol != IPPROTO_TCP)
         return 0;
@@ -225,12 +222,13 @@ static __always_inline int tcp__accept(struct sock *sk)
     if (!e)
         return 0;
     sock__used_by(true, e, bpf_get_current_task_btf());
-    if (e->since_ns)
-        tcp__accepted(e, e->since_ns);
-    else if (sk->__sk_common.skc_state == TCP_SYN_RECV)
-        e->accepted = 1; /* a connection may be handed over a moment before it is established */
-    else if (sock__wanted(e))
+    since = e->since_ns;
+    if (!since && sk->__sk_common.skc_state == TCP_SYN_RECV)
+        since = __sync_val_compare_and_swap(&e->since_ns, 0, SOCK_ACCEPTED_EARLY);
+    else if (!since && sock__wanted(e))
         tcp__count(&counters.drops[SONDE_TCP_DROP_BEGAN_BEFORE]);
+    if (since)
+        tcp__accepted(e, since);
     return 0;
 }
 
@@ -269,6 +267,21 @@ static __always_inline int tcp__retransmit(const bool btf, struct sock *sk)
     return 0;
 }
 
+/* The answer to a SYN, sent again: there is no socket yet, only the request for one, and the listening socket. */
+static __always_inline int tcp__retransmit_synack(const bool btf, struct sock *listener, struct request_sock *req)
+{
+    u32 peer = sock__peer(btf, &req->__req_common);
+    struct sonde_tcp_rows *r;
+
+    if (filter_kind != SONDE_FILTER_NONE &&
+        (filter_kind != SONDE_FILTER_CGROUP || !sock__cgroup_matches(btf, listener)))
+        return 0;
+    r = tcp__rows(port__slot(FIELD(btf, req, __req_common.skc_num), SONDE_TCP_PORT_EPHEMERAL));
+    if (r)
+        r->retransmits[peer & (SONDE_PEER_SLOTS - 1)]++;
+    return 0;
+}
+
 SEC("tp_btf/tcp_probe")
 int BPF_PROG(sonde_tcp_probe, struct sock *sk) { return tcp__probe(true, sk); }
 
@@ -301,6 +314,18 @@ int BPF_PROG(sonde_tcp_retransmit, struct sock *sk) { return tcp__retransmit(tru
 
 SEC("raw_tp/tcp_retransmit_skb")
 int BPF_PROG(sonde_tcp_retransmit_raw, struct sock *sk) { return tcp__retransmit(false, sk); }
+
+SEC("tp_btf/tcp_retransmit_synack")
+int BPF_PROG(sonde_tcp_synack, struct sock *listener, struct request_sock *req)
+{
+    return tcp__retransmit_synack(true, listener, req);
+}
+
+SEC("raw_tp/tcp_retransmit_synack")
+int BPF_PROG(sonde_tcp_synack_raw, struct sock *listener, struct request_sock *req)
+{
+    return tcp__retransmit_synack(false, listener, req);
+}
 
 /* Resets are often sent without a socket, so they are counted for the host and have one form of program. */
 SEC("raw_tp/tcp_send_reset")

@@ -22,14 +22,16 @@ enum sock_owner { SOCK_OWNER_UNKNOWN, SOCK_OWNER_WANTED, SOCK_OWNER_OTHER };
 
 struct sock_entry {
     u64 rack_mstamp; /* the send time of the segment whose RTT was counted last */
-    u64 since_ns;    /* since when connecting, or waiting for accept; 0: neither */
+    u64 since_ns;    /* since when connecting, or waiting for accept; 0: neither; or SOCK_ACCEPTED_EARLY */
     u16 slot;        /* of the local port */
     u8 peer;
     u8 owner;
-    u8 named;    /* slot and peer are set */
-    u8 accepted; /* before it was established */
-    u8 pad[2];
+    u8 named; /* slot and peer are set */
+    u8 pad[3];
 };
+/* accept may return a connection a moment before it is established. The two may happen at once on two CPUs: the one
+ * that finds the mark of the other in since_ns records the latency. */
+#define SOCK_ACCEPTED_EARLY 1
 
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
@@ -113,19 +115,19 @@ static __always_inline enum sonde_tcp_peer peer__of_ipv6(const u32 *s, const u32
     return SONDE_PEER_PUBLIC;
 }
 
-static __always_inline enum sonde_tcp_peer sock__peer(const bool btf, struct sock *sk)
+static __always_inline enum sonde_tcp_peer sock__peer(const bool btf, const struct sock_common *sk)
 {
-    if (FIELD(btf, sk, __sk_common.skc_family) == AF_INET6) {
+    if (FIELD(btf, sk, skc_family) == AF_INET6) {
         u32 s[4], d[4];
 
 #pragma unroll
         for (int i = 0; i < 4; i++) {
-            s[i] = FIELD(btf, sk, __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
-            d[i] = FIELD(btf, sk, __sk_common.skc_v6_daddr.in6_u.u6_addr32[i]);
+            s[i] = FIELD(btf, sk, skc_v6_rcv_saddr.in6_u.u6_addr32[i]);
+            d[i] = FIELD(btf, sk, skc_v6_daddr.in6_u.u6_addr32[i]);
         }
         return peer__of_ipv6(s, d);
     }
-    return peer__of_ipv4(FIELD(btf, sk, __sk_common.skc_rcv_saddr), FIELD(btf, sk, __sk_common.skc_daddr));
+    return peer__of_ipv4(FIELD(btf, sk, skc_rcv_saddr), FIELD(btf, sk, skc_daddr));
 }
 
 static __always_inline u32 sock__remote_port(const bool btf, struct sock *sk)
@@ -153,7 +155,7 @@ static __always_inline bool sock__cgroup_matches(const bool btf, struct sock *sk
 
 static __always_inline void sock__name(const bool btf, struct sock *sk, struct sock_entry *e)
 {
-    e->peer = sock__peer(btf, sk);
+    e->peer = sock__peer(btf, &sk->__sk_common);
     e->slot = port__slot(FIELD(btf, sk, __sk_common.skc_num), SONDE_TCP_PORT_EPHEMERAL);
     if (filter_kind == SONDE_FILTER_NONE)
         e->owner = SOCK_OWNER_WANTED;

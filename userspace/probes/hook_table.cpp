@@ -87,16 +87,20 @@ std::vector<HookRow> make_table()
     table.push_back(raw("TCP accept latency", tcp, "raw_tp/tcp_rcv_space_adjust",
                         {"sonde_tcp_read_raw", "sonde_tcp_state_raw"}, {"tcp_rcv_space_adjust", "inet_sock_set_state"},
                         "ends when the process first reads from the connection, not when accept returns"));
-    const Names counter_tracepoints{"tcp_retransmit_skb", "tcp_send_reset", "tcp_receive_reset"};
-    table.push_back(typed("TCP counters", tcp,
-                          "tp_btf/tcp_retransmit_skb, raw_tp/tcp_send_reset, raw_tp/tcp_receive_reset, "
-                          "/proc/net/netstat",
-                          {"sonde_tcp_retransmit", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
-                          counter_tracepoints));
+    const Names counter_tracepoints{"tcp_retransmit_skb", "tcp_retransmit_synack", "tcp_send_reset",
+                                    "tcp_receive_reset"};
+    table.push_back(
+        typed("TCP counters", tcp,
+              "tp_btf/tcp_retransmit_skb, tcp_retransmit_synack, raw_tp/tcp_send_reset, tcp_receive_reset, "
+              "/proc/net/netstat",
+              {"sonde_tcp_retransmit", "sonde_tcp_synack", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
+              counter_tracepoints));
     table.back().needs.push_back(Need::kRawTracepoint);  // resets have one form of program
     table.push_back(
-        raw("TCP counters", tcp, "raw_tp/tcp_retransmit_skb, tcp_send_reset, tcp_receive_reset, /proc/net/netstat",
-            {"sonde_tcp_retransmit_raw", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"}, counter_tracepoints));
+        raw("TCP counters", tcp,
+            "raw_tp/tcp_retransmit_skb, tcp_retransmit_synack, tcp_send_reset, tcp_receive_reset, /proc/net/netstat",
+            {"sonde_tcp_retransmit_raw", "sonde_tcp_synack_raw", "sonde_tcp_reset_sent", "sonde_tcp_reset_received"},
+            counter_tracepoints));
     return table;
 }
 
