@@ -4,8 +4,8 @@
 #        them faster than the emulated guest could unpack them.
 
 # Modules the tests can use; those that a kernel lacks or has built in are left out.
-guest_modules='virtio_pci virtio_blk virtio_console virtio_net virtio_scsi loop null_blk brd scsi_debug sd_mod
-    dm_mod dm_delay dm_flakey ext4 xfs overlay crc32c_generic veth dummy ifb sch_netem sch_tbf sch_htb sch_fq sch_ingress'
+guest_modules='virtio_pci virtio_blk virtio_console virtio_net virtio_scsi loop null_blk mq-deadline brd scsi_debug sd_mod
+    dm_mod dm_delay dm_flakey ext4 xfs overlay crc32c_generic veth dummy ifb tcp_diag sch_netem sch_tbf sch_htb sch_fq sch_ingress'
 guest_tools='dash bash fio ip tc'
 
 # tree_new TREE: an empty tree with Debian's merged /usr, so that host paths mean the same in the guest.
