@@ -10,6 +10,7 @@
 #          --append "ARGS"                              more kernel arguments
 #          --copy PATH[:GUESTPATH]                      put a file or folder into the guest, with the shared
 #                                                       libraries its executables need (repeatable)
+#          --python                                     put /usr/bin/python3 and its library into the guest
 #          --verbose                                    show the kernel's messages on stderr
 #        The guest has busybox, and dash, bash, fio, ip, tc if they are here; COMMAND's own file is copied along. The
 #        command starts in a folder of the same name as the current one. /dev/vda is an empty 256 MB disk.
@@ -26,6 +27,8 @@ lockdown=none cpus=2 mem=1024 timeout=120 append='' verbose='' copies=()
 while [[ ${1:-} == -* ]]; do
     case $1 in
         --verbose) verbose=1; shift; continue ;;
+        --python) copies+=(/usr/bin/python3 "$(/usr/bin/python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')")
+            shift; continue ;;
         -h | --help) sed -n '2,/^set/{/^#/s/^# \?//p}' "$0"; exit 0 ;;
     esac
     [[ $# -ge 2 ]] || die "$1 needs a value (see --help)"

@@ -18,9 +18,15 @@ from measures import compare, goals, median_costs, program_costs, spread
 from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, clock, empty, sonde, tools_for
 from workloads import all_workloads, idle_processes, loop_device, program_statistics
 
-OTHER_PARTS = ["in-program", "start", "memory"]
+IN_PROGRAM = {
+    "in-program-sched": "sched-64-tasks", "in-program-block": "block-qd1", "in-program-tcp": "tcp-rr",
+}  # fmt: skip
+OTHER_PARTS = [*IN_PROGRAM, "start", "memory"]
+SHORT = {"in-program": list(IN_PROGRAM)}
 EVERYTHING = "sched,block,tcp"
 IDLE_SEC = 3
+# Processes alive, and how often each wakes: 10,000 wakeups per second with the middle one.
+POPULATIONS = ((10, 100), (1000, 100), (20000, 10000))
 
 
 class Results:
@@ -31,7 +37,7 @@ class Results:
         self.programs = {}  # (probe, tool) -> [ProgramCost], each figure the median of the passes
         self.program_passes = {}  # (probe, tool) -> [[ProgramCost]]
         self.starts = {}  # tool -> Spread of seconds
-        self.memory = {}  # tool -> {"peak_bytes", "idle_cpu_share"}
+        self.memory = {}  # (processes, tool) -> {"peak_bytes", "cpu_share"}
         self.not_run = {}  # (part, tool) -> reason
 
     def skip(self, part, tool, reason):
@@ -111,25 +117,34 @@ def measure_start(build_dir, runs, results):
 
 
 def measure_memory(build_dir, results):
-    """Peak memory with 1,000 more processes alive that wake every 100 ms, and CPU time meanwhile."""
-    with idle_processes(build_dir, 1000, seconds=120):
-        for tool in [sonde(build_dir, EVERYTHING), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
-            report.progress(f"memory: {tool.name}")
-            try:
-                with RunningTool(tool) as running:
-                    cpu_ns = running.cpu_ns()
-                    time.sleep(IDLE_SEC)
-                    cpu_share = (running.cpu_ns() - cpu_ns) / (IDLE_SEC * 1e9)
-                    results.memory[tool.name] = {
-                        "peak_bytes": running.peak_memory_bytes(), "idle_cpu_share": cpu_share}  # fmt: skip
-            except NotRun as reason:
-                results.skip("memory", tool.name, reason)
+    """Peak memory with more processes alive, and the tool's own CPU time meanwhile."""
+    for processes, period_ms in POPULATIONS:
+        part = f"memory, {processes} processes"
+        try:
+            with idle_processes(build_dir, processes, 120, period_ms):
+                for tool in [sonde(build_dir, EVERYTHING), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
+                    report.progress(f"{part}: {tool.name}")
+                    measure_memory_of(tool, processes, part, results)
+        except NotRun as reason:
+            results.skip(part, "the processes", reason)
+
+
+def measure_memory_of(tool, processes, part, results):
+    try:
+        with RunningTool(tool) as running:
+            cpu_ns = running.cpu_ns()
+            time.sleep(IDLE_SEC)
+            cpu_share = (running.cpu_ns() - cpu_ns) / (IDLE_SEC * 1e9)
+            results.memory[(processes, tool.name)] = {
+                "peak_bytes": running.peak_memory_bytes(), "cpu_share": cpu_share}  # fmt: skip
+    except NotRun as reason:
+        results.skip(part, tool.name, reason)
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build-dir", type=Path, default=Path(__file__).parents[2] / "build")
-    parser.add_argument("--only", default="", help="parts, with commas: workloads, and " + ", ".join(OTHER_PARTS))
+    parser.add_argument("--only", default="", help="parts, with commas: workloads, in-program, and " + ", ".join(OTHER_PARTS))
     parser.add_argument("--rounds", type=int, default=5, help="traced runs of each tool and workload")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of one run")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s: shows that it works, measures little")
@@ -166,7 +181,8 @@ def main():
         device = cache(lambda: stack.enter_context(loop_device()))  # made when first needed
         workloads = all_workloads(arguments.build_dir, device)
         names = [workload.name for workload in workloads] + OTHER_PARTS
-        chosen = arguments.only.split(",") if arguments.only else names
+        chosen = [part for name in arguments.only.split(",") for part in SHORT.get(name, [name])]
+        chosen = chosen if arguments.only else names
         for name in chosen:
             if name not in names:
                 parser.error(f"no part '{name}'; there are: {', '.join(names)}")
@@ -176,8 +192,8 @@ def main():
                     measure_workload(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
                 except NotRun as reason:
                     results.skip(workload.name, "the workload itself", reason)
-        if "in-program" in chosen:
-            for name in ("sched-64-tasks", "block-qd1", "tcp-rr"):
+        for part, name in IN_PROGRAM.items():
+            if part in chosen:
                 workload = next(workload for workload in workloads if workload.name == name)
                 measure_programs(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
         if "start" in chosen:

@@ -81,9 +81,10 @@ def loop_device():
 
 
 @contextmanager
-def idle_processes(build_dir, count, seconds):
-    """Keeps `count` processes alive which each wake every 100 ms."""
-    command = [f"{build_dir}/sonde-load", "procs", "--count", str(count), "--seconds", str(seconds), "--ready"]
+def idle_processes(build_dir, count, seconds, period_ms=100):
+    """Keeps `count` processes alive which each wake every `period_ms`."""
+    command = [f"{build_dir}/sonde-load", "procs", "--count", str(count), "--usec", str(1000 * period_ms), "--seconds",
+               str(seconds), "--ready"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         process.stdout.readline()
@@ -116,6 +117,7 @@ def all_workloads(build_dir, device):
         Workload("block-qd1", "block", "wall_ns", lambda seconds: run_fio(seconds, device(), cpu, 1)),
         Workload("block-qd32", "block", "wall_ns", lambda seconds: run_fio(seconds, device(), cpu, 32)),
         Workload("tcp-rr", "tcp", "cpu_ns", pinned("tcp-rr", "--cpu", cpu)),
+        Workload("tcp-bulk", "tcp", "cpu_ns", pinned("tcp-rr", "--size", "262144", "--cpu", cpu)),
         Workload("mixed", "sched,block,tcp", "cpu_ns", lambda seconds: run_mixed(build_dir, seconds, device(), cpu)),
     ]
 

@@ -12,9 +12,6 @@ build=$(cd "$1" && pwd)
 kernel=$2
 shift 2
 
-# Debian's Python, whatever else is in PATH: its library has a known place.
-python=/usr/bin/python3
-library=$("$python" -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')
-exec "$root/scripts/vm.sh" --timeout 600 --mem 2048 --copy "$root/tests/truth" --copy "$build/sonde" \
-    --copy "$build/sonde-load" --copy "$python" --copy "$library" --copy "$(type -P ss)" --copy "$(type -P nstat)" \
-    "$kernel" "$python" "$root/tests/truth/truth.py" --slow --build-dir "$build" --disk /dev/vda "$@"
+exec "$root/scripts/vm.sh" --timeout 600 --mem 2048 --python --copy "$root/tests/truth" --copy "$build/sonde" \
+    --copy "$build/sonde-load" --copy "$(type -P ss)" --copy "$(type -P nstat)" \
+    "$kernel" /usr/bin/python3 "$root/tests/truth/truth.py" --slow --build-dir "$build" --disk /dev/vda "$@"
