@@ -28,6 +28,7 @@ exec "$@"'
 # Emulated CPUs are slow; /dev/vda is the machine's empty scratch disk.
 cd "$build"
 exec "$root/scripts/vm.sh" --lockdown "$lockdown" --timeout 900 --mem 1536 --copy "$build/sonde" \
-    --copy "$build/sonde_kernel_tests" --copy "$build/sonde-load" \
+    --copy "$build/sonde_kernel_tests" --copy "$build/sonde-load" --copy "$root/tests/kernel/verifier_cost.json" \
     "$kernel" env SONDE_TEST_SLOW=1 SONDE_TEST_DISK=/dev/vda SONDE_LOAD="$build/sonde-load" \
+    ${SONDE_RECORD_VERIFIER_COST:+SONDE_RECORD_VERIFIER_COST=1} \
     sh -c "$in_guest" sh "$build/sonde" "$lockdown" "$build/sonde_kernel_tests" "$@"
