@@ -56,7 +56,7 @@ def read_output(cell, text):
             cell.doctor = json.loads(line)
         elif line.endswith(": Skipped"):
             reason = lines[i + 1]
-        elif match := re.match(r"\[ +(OK|FAILED|SKIPPED) +\] (\S+) \(\d+ ms\)$", line):
+        elif match := re.match(r"\[ +(OK|FAILED|SKIPPED) +\] ([^\s,]+).* \(\d+ ms\)$", line):
             if match[1] == "OK":
                 cell.passed += 1
             elif match[1] == "FAILED":
@@ -96,6 +96,8 @@ def run_live(cell, build):
     tests = subprocess.run([build / "sonde_kernel_tests"], stdout=subprocess.PIPE, text=True)
     read_output(cell, doctor.stdout + tests.stdout)
     cell.status = doctor.returncode or tests.returncode
+    if cell.status != 0:
+        print(tests.stdout, end="", file=sys.stderr)
     cell.complaints = log.complaints()
 
 
@@ -106,7 +108,7 @@ def run_vm(cell, build):
     cell.status = run.returncode
     cell.complaints = [line for line in run.stderr.splitlines() if run.returncode == 124 and COMPLAINTS.search(line)]
     if run.returncode != 0:
-        print(run.stderr, end="", file=sys.stderr)
+        print(run.stdout, run.stderr, sep="", end="", file=sys.stderr)
 
 
 def run_cell(name, build):
@@ -133,7 +135,7 @@ def entry(measurement, notes):
     """"tp_btf", "off [1]", "degraded [2] raw_tp": the kinds of program in "tp_btf/sched_switch, sched_wakeup"."""
     if measurement is None:
         return "?"
-    kinds = "+".join(dict.fromkeys(re.findall(r"\b(\w+)/", measurement["hook"].replace("/proc/", " "))))
+    kinds = "+".join(dict.fromkeys(re.findall(r"\b(tp_btf|raw_tp|fentry|fexit)/", measurement["hook"])))
     if measurement["status"] == "ok":
         return kinds
     why = "; ".join([*measurement["rejected"], measurement["reason"]])
