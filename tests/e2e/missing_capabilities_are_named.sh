@@ -13,12 +13,13 @@ need setcap
 need nsenter
 [[ $# -eq 0 ]] || go_on_in_vm --copy "$(type -P setpriv)" --copy "$(type -P setcap)" "$1"
 
+setpriv=$(type -P setpriv) # busybox's timeout would run busybox's own
 chmod 755 "$tmp"
 cp "$sonde" "$tmp/sonde" # the build folder may be out of reach for nobody
 sonde=$tmp/sonde
 as_nobody() { # CAPABILITIES(e.g. bpf,perfmon) STATUS ARGUMENTS...
     local set=-all${1:+,+${1//,/,+}}
-    launcher=(setpriv --reuid=65534 --regid=65534 --clear-groups --inh-caps="$set" --ambient-caps="$set"
+    launcher=("$setpriv" --reuid=65534 --regid=65534 --clear-groups --inh-caps="$set" --ambient-caps="$set"
         --bounding-set="$set")
     [[ $# -eq 1 ]] || expect "$2" "${launcher[@]}" "$sonde" "${@:3}"
 }
@@ -79,7 +80,7 @@ suffices "$(all_but sys_admin)"
 
 # What the message advises. No capability is passed on, but the file may have them.
 setcap cap_bpf,cap_perfmon+ep "$sonde"
-expect 0 setpriv --reuid=65534 --regid=65534 --clear-groups "$sonde" trace -d 0.5 -o json
+expect 0 "$setpriv" --reuid=65534 --regid=65534 --clear-groups "$sonde" trace -d 0.5 -o json
 holds '.probes | length == 8 and all(.status != "off")'
 setcap -r "$sonde"
 
@@ -95,8 +96,9 @@ holds '[.probes[].run_count] | add > 0'
 unshare -n sleep 1000 &
 container=$!
 started+=("$container")
-until_true 10 nsenter -t "$container" -n ip link set lo up
-[[ $(readlink /proc/$container/ns/net) != $(readlink /proc/self/ns/net) ]] || fail "unshare made no namespace"
+has_its_own() { [[ $(readlink "/proc/$container/ns/net") != $(readlink /proc/self/ns/net) ]]; }
+until_true 10 has_its_own
+nsenter -t "$container" -n ip link set lo up
 as_nobody bpf,perfmon
 trace_in_background --probes tcp -o json
 nsenter -t "$container" -n "$load" listen-overflow --count 10 --seconds 0.3 >"$tmp/truth"
