@@ -67,6 +67,7 @@ trap 'exit 143' TERM HUP
 tree=$tmp/tree
 tree_new "$tree"
 cp "$here/vm/init" "$tree/init"
+cp "$here/vm/kernel_complaints" "$tree/run/vm/" # lines of the kernel's log that are bugs
 for copy in ${copies[@]+"${copies[@]}"}; do
     source=$(realpath -se "${copy%%:*}" 2>/dev/null) || die "--copy $copy: no such file or folder"
     target=$source

@@ -13,6 +13,7 @@ schema=$root/userspace/export/schema/trace-1.schema.json
 tmp=$(mktemp -d "${TMPDIR:-/tmp}/sonde-e2e.XXXXXX")
 out=$tmp/out err=$tmp/err
 started=() # processes to end with the test
+launcher=()
 patience=1 # limits of time are multiplied by it
 export LC_ALL=C.UTF-8
 
@@ -69,8 +70,9 @@ until_true() {
     done
 }
 # In the background, through env: a shell would make background processes ignore SIGINT, and pass that on.
-trace_in_background() {
-    env --default-signal=INT "$sonde" trace "$@" >"$out" 2>"$err" </dev/null &
+trace_in_background() { # $launcher: an array, what leads to sonde; empty by default
+    : >"$err" # what an earlier trace has left there must not count
+    env --default-signal=INT "${launcher[@]}" "$sonde" trace "$@" >"$out" 2>"$err" </dev/null &
     pid=$!
     started+=("$pid")
     until_true 10 grep -q '^tracing ' "$err"

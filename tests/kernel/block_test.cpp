@@ -28,6 +28,7 @@ struct Measured {
 
 class Block : public KernelTest, public ::testing::WithParamInterface<Hooks> {
   protected:
+    [[nodiscard]] Hooks hooks() const override { return GetParam(); }
     static TracerConfig config()
     {
         TracerConfig config;

@@ -53,6 +53,8 @@ class Filter : public KernelTest, public ::testing::WithParamInterface<FilterCas
   protected:
     Filter() : cgroup_(CgroupFolder::make_v2()) {}
 
+    [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }
+
     void SetUp() override
     {
         KernelTest::SetUp();

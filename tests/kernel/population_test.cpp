@@ -21,7 +21,9 @@ namespace {
 using nlohmann::json;
 using std::chrono::milliseconds;
 
-class Population : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {};
+class Population : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {
+    [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }
+};
 
 INSTANTIATE_TEST_SUITE_P(, Population, ::testing::ValuesIn(sched_variants()), name_of_variant);
 

@@ -60,7 +60,9 @@ uint64_t retransmitted_segments()
     throw std::runtime_error("no RetransSegs in /proc/net/snmp");
 }
 
-class Retransmit : public KernelTest, public ::testing::WithParamInterface<Hooks> {};
+class Retransmit : public KernelTest, public ::testing::WithParamInterface<Hooks> {
+    [[nodiscard]] Hooks hooks() const override { return GetParam(); }
+};
 
 INSTANTIATE_TEST_SUITE_P(, Retransmit, ::testing::Values(Hooks::kBest, Hooks::kRaw),
                          [](const ::testing::TestParamInfo<Hooks>& hooks) {

@@ -36,6 +36,7 @@ struct Measured {
 
 class Sched : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {
   protected:
+    [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }
     static Measured measure(std::vector<std::string> arguments, const Place& place = {})
     {
         Measured measured;

@@ -34,6 +34,7 @@ Histogram of_port(const Snapshot& snapshot, const std::string& metric, const std
 
 class Tcp : public KernelTest, public ::testing::WithParamInterface<Hooks> {
   protected:
+    [[nodiscard]] Hooks hooks() const override { return GetParam(); }
     struct Measured {
         json truth;
         Snapshot snapshot;

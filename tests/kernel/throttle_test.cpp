@@ -13,7 +13,9 @@ namespace {
 
 using nlohmann::json;
 
-class Throttle : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {};
+class Throttle : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {
+    [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }
+};
 
 INSTANTIATE_TEST_SUITE_P(, Throttle, ::testing::ValuesIn(sched_variants()), name_of_variant);
 

@@ -27,13 +27,25 @@ bool contains(const Labels& labels, const Labels& where)
     return std::includes(labels.begin(), labels.end(), where.begin(), where.end());
 }
 
+// Of the lockdown only: whatever else keeps hooks from working is for tests to find.
+std::string refused_by_lockdown(Hooks hooks)
+{
+    const std::string lockdown = read_kernel_settings(RootedFs()).lockdown;
+    if (hooks != Hooks::kRaw || lockdown != "confidentiality") {
+        return "";
+    }
+    const Feature probe_read = must(KernelFeatures::probe("")).probe_read_kernel;
+    return probe_read.works ? "" : "kernel lockdown is in its mode " + lockdown + ": " + probe_read.why_not;
+}
+
 }  // namespace
 
 Tracer::Tracer(const TracerConfig& config)
 {
     if (config.hooks != Hooks::kBest || config.processes != 0) {
-        load_probe(config);
-        must(probe_->attach());
+        capture_libbpf_messages(false);
+        chosen_ = load_probe(config, must(KernelFeatures::probe("")), fs_);
+        must(chosen_.probe->attach());
         return;
     }
     SessionConfig session;
@@ -45,11 +57,10 @@ Tracer::Tracer(const TracerConfig& config)
     must(session_->attach());
 }
 
-void Tracer::load_probe(const TracerConfig& config)
+LoadedProbe load_probe(const TracerConfig& config, KernelFeatures features, const RootedFs& fs)
 {
-    capture_libbpf_messages(false);
-    const KernelSettings settings = read_kernel_settings(fs_);
-    KernelFeatures features = must(KernelFeatures::probe(""));
+    LoadedProbe loaded;
+    const KernelSettings settings = read_kernel_settings(fs);
     if (config.hooks == Hooks::kRaw) {
         features.typed_tracepoints = {false, "refused by the test"};
     }
@@ -62,10 +73,10 @@ void Tracer::load_probe(const TracerConfig& config)
     options.by_pid = config.by_pid;
     options.cpus = settings.possible_cpus;
     options.pid_max = settings.pid_max;
-    options.listening_ports = listening_ports(fs_, network_namespaces(fs_));
+    options.listening_ports = listening_ports(fs, network_namespaces(fs));
     if (config.filter.kind == SONDE_FILTER_TREE) {
-        follow_ = must(load_follow_probe(features));
-        options.follow_targets_fd = follow_->targets_fd();
+        loaded.follow = must(load_follow_probe(features));
+        options.follow_targets_fd = loaded.follow->targets_fd();
     }
     MapSizes sizes = choose_sizes(options, features);
     if (config.processes != 0) {
@@ -74,25 +85,26 @@ void Tracer::load_probe(const TracerConfig& config)
     const std::vector<Choice> choices = choose_hooks(features);
     switch (config.probe) {
         case ProbeKind::kSched:
-            probe_ = must(load_sched_probe(options, sizes, choices, features));
+            loaded.probe = must(load_sched_probe(options, sizes, choices, features));
             break;
         case ProbeKind::kBlock:
-            probe_ = must(load_block_probe(options, sizes, choices, features, fs_));
+            loaded.probe = must(load_block_probe(options, sizes, choices, features, fs));
             break;
         case ProbeKind::kTcp:
-            probe_ = must(load_tcp_probe(options, sizes, choices, features));
+            loaded.probe = must(load_tcp_probe(options, sizes, choices, features));
             break;
     }
+    return loaded;
 }
 
 void Tracer::maintain()
 {
-    session_ ? session_->maintain() : probe_->maintain();
+    session_ ? session_->maintain() : chosen_.probe->maintain();
 }
 
 void Tracer::follow(pid_t tgid)
 {
-    must(session_ ? session_->follow(tgid) : follow_->add(tgid));
+    must(session_ ? session_->follow(tgid) : chosen_.follow->add(tgid));
 }
 
 Snapshot Tracer::read()
@@ -101,13 +113,13 @@ Snapshot Tracer::read()
         return must(session_->read());
     }
     Snapshot snapshot;
-    must(probe_->read(snapshot));
+    must(chosen_.probe->read(snapshot));
     return snapshot;
 }
 
 Snapshot Tracer::stop()
 {
-    session_ ? session_->detach() : probe_->detach();
+    session_ ? session_->detach() : chosen_.probe->detach();
     return read();
 }
 
@@ -194,6 +206,9 @@ void KernelTest::SetUp()
     const Result<Capabilities> capabilities = read_capabilities(RootedFs());
     if (!capabilities || !capabilities->missing_for_tracing().empty() || geteuid() != 0) {
         GTEST_SKIP() << "needs CAP_BPF, CAP_PERFMON and root";
+    }
+    if (const std::string refused = refused_by_lockdown(hooks()); !refused.empty()) {
+        GTEST_SKIP() << refused;
     }
 }
 

@@ -28,6 +28,14 @@ struct TracerConfig {
     uint32_t processes = 0;  // slots; 0: as many as TraceSession would make
 };
 
+// One probe with these hooks, loaded and not attached, and what follows processes where the filter wants that.
+struct LoadedProbe {
+    std::unique_ptr<FollowProbe> follow;
+    std::unique_ptr<Probe> probe;
+};
+// Throws when the kernel refuses it. `fs` must outlive the result.
+[[nodiscard]] LoadedProbe load_probe(const TracerConfig& config, KernelFeatures features, const RootedFs& fs);
+
 // Attached from its construction on; throws when that fails.
 class Tracer {
   public:
@@ -41,12 +49,9 @@ class Tracer {
     [[nodiscard]] Snapshot stop();
 
   private:
-    void load_probe(const TracerConfig& config);
-
     RootedFs fs_;
     std::unique_ptr<TraceSession> session_;  // or, where the test chooses the hooks:
-    std::unique_ptr<FollowProbe> follow_;
-    std::unique_ptr<Probe> probe_;
+    LoadedProbe chosen_;
 };
 
 // Some kernels leave out a tracepoint in some ten thousand hits (all programs on it, and ftrace, miss the same ones),
@@ -88,10 +93,11 @@ inline const std::string kRtt = "sonde_tcp_rtt_seconds";
 inline const std::string kConnect = "sonde_tcp_connect_latency_seconds";
 inline const std::string kAccept = "sonde_tcp_accept_latency_seconds";
 
-// Skips where the process may not trace.
+// Skips where the process may not trace, and where kernel lockdown refuses the hooks that the test is about.
 class KernelTest : public ::testing::Test {
   protected:
     void SetUp() override;
+    [[nodiscard]] virtual Hooks hooks() const { return Hooks::kBest; }
 };
 
 // The name of a process that no other test uses, so that its series are its own.

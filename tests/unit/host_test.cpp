@@ -33,11 +33,12 @@ class HostTest : public testing::Test {
         std::filesystem::create_directories(std::filesystem::path(root_ + path).parent_path());
         std::ofstream(root_ + path, std::ios::binary) << text;
     }
-    // A process in a network namespace; the link leads nowhere, as those of /proc do for readlink.
+    // A process in a network namespace: those of one namespace have one netstat file.
     void add_process(const std::string& pid, const std::string& namespace_name)
     {
-        std::filesystem::create_directories(root_ + "/proc/" + pid + "/ns");
-        std::filesystem::create_symlink("net:[" + namespace_name + "]", root_ + "/proc/" + pid + "/ns/net");
+        write("/" + namespace_name, "");
+        std::filesystem::create_directories(root_ + "/proc/" + pid + "/net");
+        std::filesystem::create_hard_link(root_ + "/" + namespace_name, root_ + "/proc/" + pid + "/net/netstat");
     }
 
     std::string root_;
@@ -216,7 +217,7 @@ TEST_F(HostTest, OneProcessStandsForEachNetworkNamespace)
     add_process("21", "200");
     add_process("30", "300");
     add_process("thread-self", "400");
-    write("/proc/40/comm", "gone: no ns/net\n");
+    write("/proc/40/comm", "gone: no net/netstat\n");
     Strings pids = network_namespaces(fs());
     ASSERT_EQ(pids.size(), 3U);
     EXPECT_EQ(pids[0], "self");

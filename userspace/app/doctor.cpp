@@ -36,6 +36,9 @@ std::string remedy_for(const KernelFeatures& features, const Capabilities& capab
     if (!features.typed_tracepoints.works) {
         return "a kernel with its own BTF (CONFIG_DEBUG_INFO_BTF=y)";
     }
+    if (choice.measurement == "off-CPU time" && !features.probe_read_kernel.works) {
+        return "kernel lockdown not in its mode confidentiality, which refuses bpf_probe_read_kernel";
+    }
     if (choice.measurement == "TCP accept latency" && !features.fentry.works) {
         return "a kernel with fentry (CONFIG_KPROBES, CONFIG_FUNCTION_TRACER and CONFIG_DEBUG_INFO_BTF)";
     }

@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <charconv>
@@ -99,6 +100,16 @@ Result<std::string> RootedFs::read_link(std::string_view path) const
         return Error::from_errno(errno, "readlink " + full);
     }
     return std::string(buffer.data(), static_cast<size_t>(n));
+}
+
+Result<uint64_t> RootedFs::inode(std::string_view path) const
+{
+    const std::string full = resolve(path);
+    struct stat info {};
+    if (::stat(full.c_str(), &info) != 0) {
+        return Error::from_errno(errno, "stat " + full);
+    }
+    return uint64_t{info.st_ino};
 }
 
 bool RootedFs::exists(std::string_view path) const

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,8 @@ class RootedFs {
     // Names in a folder, without "." and "..", unsorted.
     [[nodiscard]] Result<std::vector<std::string>> list(std::string_view path) const;
     [[nodiscard]] Result<std::string> read_link(std::string_view path) const;
+    // Which file of its file system it is; links are followed.
+    [[nodiscard]] Result<uint64_t> inode(std::string_view path) const;
     [[nodiscard]] bool exists(std::string_view path) const;
     // The path as the operating system sees it.
     [[nodiscard]] std::string resolve(std::string_view path) const;

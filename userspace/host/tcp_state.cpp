@@ -74,11 +74,13 @@ bool is_number(const std::string& name)
 
 }  // namespace
 
+// Each namespace has a netstat file of its own, which its processes share and anyone may look at. The link
+// /proc/PID/ns/net, of processes of other users, takes CAP_SYS_PTRACE.
 std::vector<std::string> network_namespaces(const RootedFs& fs)
 {
     std::vector<std::string> pids{"self"};
-    std::set<std::string> seen;
-    if (const Result<std::string> own = fs.read_link("/proc/self/ns/net")) {
+    std::set<uint64_t> seen;
+    if (const Result<uint64_t> own = fs.inode("/proc/self/net/netstat")) {
         seen.insert(*own);
     }
     const Result<std::vector<std::string>> entries = fs.list("/proc");
@@ -89,7 +91,7 @@ std::vector<std::string> network_namespaces(const RootedFs& fs)
         if (!is_number(entry)) {
             continue;
         }
-        const Result<std::string> ns = fs.read_link("/proc/" + entry + "/ns/net");
+        const Result<uint64_t> ns = fs.inode("/proc/" + entry + "/net/netstat");
         if (ns && seen.insert(*ns).second) {
             pids.push_back(entry);
         }

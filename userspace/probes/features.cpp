@@ -92,7 +92,7 @@ Feature try_map(bpf_map_type type, const char* name)
 
 Feature try_statistics()
 {
-    return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics");
+    return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics (trace --stats; needs CAP_SYS_ADMIN)");
 }
 
 Result<std::vector<char>> read_all(int fd, size_t size)

@@ -62,6 +62,9 @@ std::vector<HookRow> make_table()
         table.push_back(raw(measurement, sched, kSchedRawHook, kSchedRaw, kSchedTracepoints));
     }
     table.push_back(typed("off-CPU time", sched, kSchedTypedHook, kSchedTyped, kSchedTracepoints));
+    table.back().needs.push_back(Need::kProbeRead);  // what a descriptor is takes reading an array by pointer
+    table.push_back(typed("off-CPU time", sched, kSchedTypedHook, kSchedTyped, kSchedTracepoints));
+    table.back().lost = "reasons: read and write of a socket count as 'other', not as network";
     table.push_back(raw("off-CPU time", sched, kSchedRawHook, kSchedRaw, kSchedTracepoints,
                         "reasons: only disk is told apart, the rest is 'other'"));
 
@@ -197,8 +200,10 @@ std::vector<Choice> choose_hooks(const KernelFeatures& features)
         const std::string rejected = std::string(row.hook) + ": " + reason;
         if (reason.empty()) {
             choice.row = &row;
-            // Another form of the same hook is no better hook that was missed.
-            std::erase_if(choice.rejected, [&](const std::string& r) { return r.starts_with(row.hook); });
+            // Another form of the same hook, with nothing lost, is no better hook that was missed.
+            if (row.lost.empty()) {
+                std::erase_if(choice.rejected, [&](const std::string& r) { return r.starts_with(row.hook); });
+            }
         } else if (choice.rejected.empty() || choice.rejected.back() != rejected) {
             choice.rejected.push_back(rejected);
         }
