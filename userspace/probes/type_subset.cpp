@@ -68,8 +68,12 @@ class Copier {
                 return copy_struct(id, type, name, depth);
             case BTF_KIND_ENUM:
                 return copy_enum(id, type, name);
+            case BTF_KIND_ENUM64:
+                return copy_enum64(id, type, name);
+            case BTF_KIND_FLOAT:
+                return btf__add_float(to_, name, type.size);
             default:
-                return -EINVAL;  // not to be held by value, or of no use so far (floats, enums of 64 bits)
+                return -EINVAL;  // not to be held by value
         }
     }
 
@@ -120,6 +124,19 @@ class Copier {
             const auto value = from_.record<struct btf_enum>(id, i);
             const int64_t number = BTF_INFO_KFLAG(type.info) ? int64_t{value.val} : int64_t{uint32_t(value.val)};
             if (const int error = btf__add_enum_value(to_, from_.name(value.name_off).data(), number); error != 0) {
+                return error;
+            }
+        }
+        return copied;
+    }
+
+    int copy_enum64(uint32_t id, const btf_type& type, const char* name)
+    {
+        const int copied = btf__add_enum64(to_, name, type.size, BTF_INFO_KFLAG(type.info));
+        for (uint32_t i = 0; copied >= 0 && i < BTF_INFO_VLEN(type.info); ++i) {
+            const auto value = from_.record<struct btf_enum64>(id, i);
+            const uint64_t number = uint64_t{value.val_hi32} << 32 | value.val_lo32;
+            if (const int error = btf__add_enum64_value(to_, from_.name(value.name_off).data(), number); error != 0) {
                 return error;
             }
         }
