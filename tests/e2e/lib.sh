@@ -14,6 +14,7 @@ tmp=$(mktemp -d "${TMPDIR:-/tmp}/sonde-e2e.XXXXXX")
 out=$tmp/out err=$tmp/err
 started=() # processes to end with the test
 patience=1 # limits of time are multiplied by it
+[[ ${SONDE_TEST_SLOW:-} != 1 ]] || patience=4
 export LC_ALL=C.UTF-8
 
 # shellcheck disable=SC2317 # the trap calls it
