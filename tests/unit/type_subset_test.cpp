@@ -205,6 +205,13 @@ TEST(TypeSubset, RefusesTypesThatCannotBe)
     }
     EXPECT_EQ(error_of(deep), EINVAL);
 
+    Btf doubling;  // 2^40 ways from the first to the last
+    for (uint32_t id = 1; id <= 40; ++id) {
+        doubling.add_with(id == 1 ? "s" : "", kStruct, 2, 4, {0, id + 1, 0, 0, id + 1, 0});
+    }
+    doubling.add_with("", kStruct, 0, 4, {});
+    EXPECT_EQ(error_of(doubling), E2BIG);
+
     EXPECT_EQ(error_of(Btf()), EINVAL);  // no types at all
     Btf others;
     others.add_with("other", kStruct, 0, 4, {});

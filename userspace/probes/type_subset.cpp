@@ -11,7 +11,8 @@
 namespace sonde {
 namespace {
 
-constexpr int kMaxDepth = 64;  // a struct in a struct in an array ...: kernels have up to some ten
+constexpr int kMaxDepth = 64;           // a struct in a struct in an array ...: kernels have up to some ten
+constexpr uint64_t kMaxUnnamed = 4096;  // see Copier::unnamed_: Linux 6.18 has up to 24
 constexpr std::string_view kVariantMark = "___";
 
 struct ObjectDeleter {
@@ -97,11 +98,18 @@ class Copier {
     {
         const bool has_widths = BTF_INFO_KFLAG(type.info);
         std::vector<int> types(BTF_INFO_VLEN(type.info));
+        uint64_t unnamed = 1;
         for (uint32_t i = 0; i < types.size(); ++i) {
-            types[i] = copy(from_.record<btf_member>(id, i).type, depth + 1);
+            const auto member = from_.record<btf_member>(id, i);
+            types[i] = copy(member.type, depth + 1);
             if (types[i] < 0) {
                 return types[i];
             }
+            const auto held = unnamed_.find(types[i]);
+            unnamed += from_.name(member.name_off).empty() && held != unnamed_.end() ? held->second : 0;
+        }
+        if (unnamed > kMaxUnnamed) {
+            return -E2BIG;
         }
         const int copied = BTF_INFO_KIND(type.info) == BTF_KIND_STRUCT ? btf__add_struct(to_, name, type.size)
                                                                        : btf__add_union(to_, name, type.size);
@@ -114,6 +122,7 @@ class Copier {
                 return error;
             }
         }
+        unnamed_.emplace(copied, unnamed);
         return copied;
     }
 
@@ -146,6 +155,9 @@ class Copier {
     const RawBtf& from_;
     btf* to_;
     int pointer_ = 0;  // the one pointer, to void
+    // Of each copied struct: itself and the unnamed structs in it, each as often as it is held. libbpf goes through all
+    // of them for a field that is not there, so forty that hold the next one twice would keep it busy for years.
+    std::unordered_map<int, uint64_t> unnamed_;
     std::unordered_map<uint32_t, int> copies_;
 };
 
