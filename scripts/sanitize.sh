@@ -7,7 +7,7 @@
 #          thread     ThreadSanitizer
 #          valgrind   memcheck: the unit tests, sonde doctor, and sonde trace for a second
 # Exit:  0 if tests ran, all passed or were skipped, and nothing was reported. kernel and e2e want root.
-# No report is suppressed.
+# No report is suppressed but those in scripts/valgrind.supp, which says why.
 set -euo pipefail
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -48,15 +48,18 @@ run_tests() {
     setarch -R ctest --test-dir "$build" --output-on-failure --no-tests=error -L "^(${labels//,/|})\$"
 }
 
-# memcheck knows the commands of bpf(2) that sonde gives; maps that the kernel shares count as initialized.
+# memcheck 3.19 passes all commands of bpf(2) on. Those for statistics (32) and for binding maps (35) it does not know:
+# it warns, and does not look at what they are given.
 run_valgrind() {
-    local failed=0 memcheck=(valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite
-        --log-file="$reports/report-%p")
+    local failed=0 memcheck=(valgrind --error-exitcode=99 --leak-check=full --log-file="$reports/memcheck-%p"
+        "--errors-for-leak-kinds=definite,indirect,possible" --suppressions="$root/scripts/valgrind.supp")
 
     "${memcheck[@]}" "$build/sonde_unit_tests" --gtest_brief=1 || failed=1
     [[ $(id -u) -eq 0 ]] || { echo "not root: doctor and trace were not run"; return "$failed"; }
     "${memcheck[@]}" "$build/sonde" doctor >/dev/null || { echo "sonde doctor: exit status $?"; failed=1; }
     "${memcheck[@]}" "$build/sonde" trace -d 1 >/dev/null || { echo "sonde trace: exit status $?"; failed=1; }
+    # Children have no exit status here. What is without errors is no report.
+    grep -LE 'ERROR SUMMARY: [1-9]' "$reports"/* | xargs -r rm
     return "$failed"
 }
 
