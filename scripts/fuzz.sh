@@ -32,7 +32,7 @@ run_harness() { # NAME: one line about it
 
     mkdir -p "$work/found/$name" # inputs that reached something new, kept for the next time
     # The command line writes usage messages; libFuzzer keeps its own way to stderr.
-    ASAN_OPTIONS=strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 "$build/fuzz_$name" -close_fd_mask=3 \
+    ASAN_OPTIONS=strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 setarch -R "$build/fuzz_$name" -close_fd_mask=3 \
         -max_total_time="$seconds" -timeout=10 -rss_limit_mb=1024 -print_final_stats=1 \
         -artifact_prefix="$work/reproducers/$name-" "$work/found/$name" "$root/tests/fuzz/corpus/$name" \
         >"$log" 2>&1 || status=$?
