@@ -15,6 +15,7 @@ out=$tmp/out err=$tmp/err
 started=() # processes to end with the test
 launcher=()
 patience=1 # limits of time are multiplied by it
+[[ ${SONDE_TEST_SLOW:-} != 1 ]] || patience=4
 export LC_ALL=C.UTF-8
 
 # shellcheck disable=SC2317 # the trap calls it

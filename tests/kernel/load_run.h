@@ -16,7 +16,7 @@
 
 namespace sonde::test {
 
-// True in an emulated machine (SONDE_TEST_SLOW=1): amounts of work are made smaller.
+// True in an emulated machine and under a sanitizer (SONDE_TEST_SLOW=1): amounts of work are made smaller.
 [[nodiscard]] bool slow_machine();
 // `amount`, or a quarter of it on a slow machine.
 [[nodiscard]] std::string amount(uint64_t amount);

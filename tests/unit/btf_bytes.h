@@ -21,6 +21,8 @@ enum Kind : uint32_t {
     kConst = 10,
     kFunc = 12,
     kFuncProto = 13,
+    kFloat = 16,
+    kEnum64 = 19,
 };
 constexpr uint32_t kKindFlag = 0x80;  // bit 31 of a type's info, seen from the kind
 constexpr uint32_t kHeaderBytes = 24;

@@ -78,6 +78,17 @@ TEST(ExportPrometheus, NeverWritesTheSameSeriesTwice)
     EXPECT_EQ(text.find("_count"), text.rfind("_count"));
 }
 
+TEST(ExportPrometheus, WhatProbesSayIsValidAndComesOnce)
+{
+    Snapshot s;
+    s.probes = {{"x", "", ProbeState::kOff, "a\xfe", 0, {}, 0, 0}, {"x", "", ProbeState::kOff, "a\xff", 0, {}, 0, 0}};
+    const std::string text = to_prometheus(s);
+    EXPECT_EQ(to_valid_utf8(text), text);
+    const std::string line = "sonde_probe_info{hook=\"\",probe=\"x\",reason=\"a\xEF\xBF\xBD\",status=\"off\"} 1";
+    EXPECT_TRUE(has_line(text, line)) << text;
+    EXPECT_EQ(text.find(line), text.rfind(line));
+}
+
 TEST(ExportPrometheus, BucketBoundsIncludeTheirOwnValue)
 {
     Snapshot s;  // 2^0, 2^-9 and 2^5 seconds are whole nanoseconds; one more is in the next bucket

@@ -41,5 +41,20 @@ TEST(ParseDuration, RefusesWhatIsOutOfRange)
     }
 }
 
+TEST(ParsePid, TakesAWholePositiveNumberOnly)
+{
+    for (const auto& [text, pid] : {std::pair("1", 1), {"4194304", 4194304}, {"007", 7}, {"2147483647", 2147483647}}) {
+        const Result<pid_t> parsed = parse_pid(text);
+        ASSERT_TRUE(parsed) << text;
+        EXPECT_EQ(*parsed, pid) << text;
+    }
+    for (const char* text : {"", "0", "-1", "+1", " 1", "1 ", "1.0", "0x10", "2147483648", "geth"}) {
+        const Result<pid_t> parsed = parse_pid(text);
+        ASSERT_FALSE(parsed) << text;
+        EXPECT_EQ(parsed.error().code, EINVAL) << text;
+        EXPECT_EQ(parsed.error().what, std::string(text) + ": a pid is a whole number greater than 0");
+    }
+}
+
 }  // namespace
 }  // namespace sonde

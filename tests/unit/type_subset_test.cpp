@@ -19,6 +19,8 @@ using test::Btf;
 using test::kArray;
 using test::kConst;
 using test::kEnum;
+using test::kEnum64;
+using test::kFloat;
 using test::kFwd;
 using test::kInt;
 using test::kKindFlag;
@@ -161,6 +163,22 @@ TEST(TypeSubset, KeepsNegativeAndLargeValuesOfEnums)
     }
 }
 
+// Of no use so far, but a kernel may hold them in what is: they must not cost the whole subset.
+TEST(TypeSubset, KeepsFloatsAndEnumsOf64Bits)
+{
+    Btf btf;
+    const uint32_t real = btf.add_with("double", kFloat, 0, 8, {});
+    const uint32_t wide = btf.add_with("wide", kEnum64, 1, 8, {btf.add_name("value"), 2, 1});
+    btf.add_with("s", kStruct, 2, 16, {btf.add_name("f"), real, 0, btf.add_name("e"), wide, 64});
+    const Result<std::vector<char>> copied = subset_of(btf.bytes(), {"s"});
+    ASSERT_TRUE(copied) << copied.error().what;
+    const BtfPtr subset = parse(*copied);
+    EXPECT_GT(btf__find_by_name_kind(subset.get(), "double", BTF_KIND_FLOAT), 0);
+    const int id = btf__find_by_name_kind(subset.get(), "wide", BTF_KIND_ENUM64);
+    ASSERT_GT(id, 0);
+    EXPECT_EQ(btf_enum64_value(btf_enum64(btf__type_by_id(subset.get(), static_cast<uint32_t>(id)))), 1ULL << 32 | 2);
+}
+
 TEST(TypeSubset, RefusesTypesThatCannotBe)
 {
     const auto error_of = [](const Btf& btf) {
@@ -186,6 +204,13 @@ TEST(TypeSubset, RefusesTypesThatCannotBe)
         deep.add("t", kTypedef, id + 1);
     }
     EXPECT_EQ(error_of(deep), EINVAL);
+
+    Btf doubling;  // 2^40 ways from the first to the last
+    for (uint32_t id = 1; id <= 40; ++id) {
+        doubling.add_with(id == 1 ? "s" : "", kStruct, 2, 4, {0, id + 1, 0, 0, id + 1, 0});
+    }
+    doubling.add_with("", kStruct, 0, 4, {});
+    EXPECT_EQ(error_of(doubling), E2BIG);
 
     EXPECT_EQ(error_of(Btf()), EINVAL);  // no types at all
     Btf others;

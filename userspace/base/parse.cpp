@@ -48,4 +48,14 @@ Result<std::chrono::nanoseconds> parse_duration(std::string_view text)
     return bad;
 }
 
+Result<pid_t> parse_pid(std::string_view text)
+{
+    pid_t pid = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), pid);
+    if (error != std::errc() || end != text.data() + text.size() || pid <= 0) {
+        return Error{EINVAL, std::string(text) + ": a pid is a whole number greater than 0"};
+    }
+    return pid;
+}
+
 }  // namespace sonde

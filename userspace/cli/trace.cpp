@@ -6,7 +6,6 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 #include <map>
@@ -173,13 +172,11 @@ Result<Target> choose_target(const TraceOptions& options)
         }
     }
     if (!options.pid.empty()) {
-        pid_t pid = 0;
-        const char* end = options.pid.data() + options.pid.size();
-        const auto parsed = std::from_chars(options.pid.data(), end, pid);
-        if (parsed.ec != std::errc() || parsed.ptr != end || pid <= 0) {
-            return Error{EINVAL, "-p " + options.pid + ": a pid is a whole number greater than 0"};
+        const Result<pid_t> pid = parse_pid(options.pid);
+        if (!pid) {
+            return Error{EINVAL, "-p " + pid.error().what};
         }
-        Result<PidTarget> process = target_pid(fs, pid);
+        Result<PidTarget> process = target_pid(fs, *pid);
         if (!process) {
             return process.error();
         }

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -152,13 +153,16 @@ std::string to_prometheus(const Snapshot& snapshot)
         out.sample(series.name, label_text(series.labels),
                    is_time ? exact_seconds(series.value) : std::to_string(series.value));
     }
-    for (const ProbeStatus& probe : sorted_by_measurement(snapshot.probes)) {
-        out.family(std::string(kProbeInfo), "gauge");
+    std::set<Labels> told;  // those that differ in invalid bytes only are one series, of which there may be no two
+    for (const ProbeStatus& probe : sorted_by_measurement(all.probes)) {
         const Labels labels{{"hook", probe.hook},
                             {"probe", probe.measurement},
                             {"reason", probe.reason},
                             {"status", state_name(probe.state)}};
-        out.sample(std::string(kProbeInfo), label_text(labels), "1");
+        if (told.insert(labels).second) {
+            out.family(std::string(kProbeInfo), "gauge");
+            out.sample(std::string(kProbeInfo), label_text(labels), "1");
+        }
     }
     return out.take();
 }

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "userspace/base/unique_fd.h"
+#include "userspace/probes/btf_file.h"
 #include "userspace/probes/kernel_types.h"
-#include "userspace/probes/libbpf_ptr.h"
 #include "userspace/probes/object.h"
 #include "userspace/probes/raw_btf.h"
 #include "userspace/probes/type_subset.h"
@@ -95,19 +95,6 @@ Feature try_statistics()
     return from_fd(bpf_enable_stats(BPF_STATS_RUN_TIME), "enable BPF statistics (trace --stats; needs CAP_SYS_ADMIN)");
 }
 
-Result<std::vector<char>> read_all(int fd, size_t size)
-{
-    std::vector<char> bytes(size);
-    for (size_t done = 0; done < size;) {
-        const ssize_t n = ::read(fd, bytes.data() + done, size - done);
-        if (n <= 0) {
-            return Error::from_errno(n < 0 ? errno : EIO, kKernelBtf);
-        }
-        done += static_cast<size_t>(n);
-    }
-    return bytes;
-}
-
 // What is asked of a BTF.
 struct Facts {
     KernelTypes types;
@@ -145,23 +132,26 @@ Result<Facts> facts_of_kernel(const Result<TypeNames>& core_names)
         ::munmap(mapped, size);
         return facts;
     }
-    const Result<std::vector<char>> bytes = read_all(fd.get(), size);
+    const Result<std::vector<char>> bytes = read_bytes(fd.get(), size, kKernelBtf);
     return bytes ? facts_of(*bytes, core_names) : Result<Facts>(bytes.error());
 }
 
+// libbpf follows references between types as if they were good: through one that leads nowhere or back it crashes, or
+// goes on for ever. The file may be anybody's, so libbpf gets the subset of it or nothing.
 Result<Facts> facts_of_file(const std::string& path, const Result<TypeNames>& core_names)
 {
-    const BtfPtr parsed(btf__parse(path.c_str(), nullptr));
-    if (!parsed) {
-        std::array<char, 128> reason;
-        const int code = errno;
-        libbpf_strerror(code, reason.data(), reason.size());  // libbpf has numbers of its own
-        return Error{EINVAL, "read BTF from " + path + ": " + reason.data()};
+    const Result<std::vector<char>> bytes = read_btf_file(path);
+    if (!bytes) {
+        return Error{EINVAL, "read BTF from " + bytes.error().what};
     }
-    __u32 size = 0;
-    const void* raw = btf__raw_data(parsed.get(), &size);
-    Result<Facts> facts = facts_of({static_cast<const char*>(raw), size}, core_names);
-    return facts ? facts : Result<Facts>(facts.error().with(path));
+    Result<Facts> facts = facts_of(*bytes, core_names);
+    if (!facts) {
+        return facts.error().with(path);
+    }
+    if (!facts->core_types) {
+        return Error{EINVAL, path + ": " + facts->core_types.error().what};
+    }
+    return facts;
 }
 
 // Puts a BTF where libbpf can open it. Where that is not possible there is no harm: libbpf searches the whole one.
@@ -215,8 +205,11 @@ Result<KernelFeatures> KernelFeatures::probe(const std::string& btf_file)
         if (!file) {
             return file.error();
         }
-        features.btf_file = btf_file;
+        features.btf_memory.reset();
         use_types(file->core_types, features);
+        if (!features.btf_memory) {
+            return Error{EINVAL, "use the BTF from " + btf_file + ": " + features.no_subset};
+        }
         if (!kernel) {
             take_names(file->types, features);
         }

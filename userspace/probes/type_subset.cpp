@@ -11,7 +11,8 @@
 namespace sonde {
 namespace {
 
-constexpr int kMaxDepth = 64;  // a struct in a struct in an array ...: kernels have up to some ten
+constexpr int kMaxDepth = 64;           // a struct in a struct in an array ...: kernels have up to some ten
+constexpr uint64_t kMaxUnnamed = 4096;  // see Copier::unnamed_: Linux 6.18 has up to 24
 constexpr std::string_view kVariantMark = "___";
 
 struct ObjectDeleter {
@@ -68,8 +69,12 @@ class Copier {
                 return copy_struct(id, type, name, depth);
             case BTF_KIND_ENUM:
                 return copy_enum(id, type, name);
+            case BTF_KIND_ENUM64:
+                return copy_enum64(id, type, name);
+            case BTF_KIND_FLOAT:
+                return btf__add_float(to_, name, type.size);
             default:
-                return -EINVAL;  // not to be held by value, or of no use so far (floats, enums of 64 bits)
+                return -EINVAL;  // not to be held by value
         }
     }
 
@@ -93,11 +98,18 @@ class Copier {
     {
         const bool has_widths = BTF_INFO_KFLAG(type.info);
         std::vector<int> types(BTF_INFO_VLEN(type.info));
+        uint64_t unnamed = 1;
         for (uint32_t i = 0; i < types.size(); ++i) {
-            types[i] = copy(from_.record<btf_member>(id, i).type, depth + 1);
+            const auto member = from_.record<btf_member>(id, i);
+            types[i] = copy(member.type, depth + 1);
             if (types[i] < 0) {
                 return types[i];
             }
+            const auto held = unnamed_.find(types[i]);
+            unnamed += from_.name(member.name_off).empty() && held != unnamed_.end() ? held->second : 0;
+        }
+        if (unnamed > kMaxUnnamed) {
+            return -E2BIG;
         }
         const int copied = BTF_INFO_KIND(type.info) == BTF_KIND_STRUCT ? btf__add_struct(to_, name, type.size)
                                                                        : btf__add_union(to_, name, type.size);
@@ -110,6 +122,7 @@ class Copier {
                 return error;
             }
         }
+        unnamed_.emplace(copied, unnamed);
         return copied;
     }
 
@@ -126,9 +139,25 @@ class Copier {
         return copied;
     }
 
+    int copy_enum64(uint32_t id, const btf_type& type, const char* name)
+    {
+        const int copied = btf__add_enum64(to_, name, type.size, BTF_INFO_KFLAG(type.info));
+        for (uint32_t i = 0; copied >= 0 && i < BTF_INFO_VLEN(type.info); ++i) {
+            const auto value = from_.record<struct btf_enum64>(id, i);
+            const uint64_t number = uint64_t{value.val_hi32} << 32 | value.val_lo32;
+            if (const int error = btf__add_enum64_value(to_, from_.name(value.name_off).data(), number); error != 0) {
+                return error;
+            }
+        }
+        return copied;
+    }
+
     const RawBtf& from_;
     btf* to_;
     int pointer_ = 0;  // the one pointer, to void
+    // Of each copied struct: itself and the unnamed structs in it, each as often as it is held. libbpf goes through all
+    // of them for a field that is not there, so forty that hold the next one twice would keep it busy for years.
+    std::unordered_map<int, uint64_t> unnamed_;
     std::unordered_map<uint32_t, int> copies_;
 };
 

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/btf_file.h"
+
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "tests/unit/btf_bytes.h"
+#include "userspace/probes/features.h"
+
+namespace sonde {
+namespace {
+
+using test::Btf;
+using test::kStruct;
+using test::kTypedef;
+
+class BtfFile : public testing::Test {
+  protected:
+    void SetUp() override
+    {
+        std::string pattern = testing::TempDir() + "/sonde_btf_XXXXXX";
+        ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+        folder_ = pattern;
+    }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
+    [[nodiscard]] std::string write(const std::vector<char>& bytes) const
+    {
+        const std::string path = folder_ + "/file";
+        std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+        return path;
+    }
+
+    std::string folder_;
+};
+
+TEST_F(BtfFile, ReadsRawBytesAsTheyAre)
+{
+    Btf btf;
+    btf.add_with("s", kStruct, 0, 8, {});
+    const Result<std::vector<char>> bytes = read_btf_file(write(btf.bytes()));
+    ASSERT_TRUE(bytes) << bytes.error().what;
+    EXPECT_EQ(*bytes, btf.bytes());
+}
+
+TEST_F(BtfFile, RefusesWhatIsNoFileOfTypes)
+{
+    const auto what = [](const std::string& path) {
+        const Result<std::vector<char>> bytes = read_btf_file(path);
+        return bytes ? std::string("read") : bytes.error().what;
+    };
+    EXPECT_EQ(what(folder_ + "/none"), folder_ + "/none: No such file or directory");
+    EXPECT_EQ(what(folder_), folder_ + ": not a regular file");
+    EXPECT_EQ(what("/dev/zero"), "/dev/zero: not a regular file");
+    const std::string fifo = folder_ + "/fifo";
+    ASSERT_EQ(::mkfifo(fifo.c_str(), 0600), 0);
+    EXPECT_EQ(what(fifo), fifo + ": not a regular file");  // and not waiting for somebody to write into it
+    const std::string text = write({'t', 'e', 'x', 't'});
+    EXPECT_TRUE(what(text).starts_with(text + ": ")) << what(text);
+}
+
+TEST_F(BtfFile, RefusesAFileThatNeverEnds)
+{
+    const std::string path = write(Btf().bytes());
+    std::filesystem::resize_file(path, uint64_t{1} << 40);  // nearly all of it a hole
+    const Result<std::vector<char>> bytes = read_btf_file(path);
+    ASSERT_FALSE(bytes);
+    EXPECT_EQ(bytes.error().code, EFBIG);
+}
+
+// libbpf crashes at the first, and at the second goes round for ever.
+TEST_F(BtfFile, TypesThatLeadNowhereOrBackAreAnErrorBeforeAnythingIsLoaded)
+{
+    Btf nowhere;
+    nowhere.add_with("task_struct", kStruct, 1, 64, {nowhere.add_name("pid"), 999, 0});
+    Btf back;
+    back.add_with("task_struct", kStruct, 1, 64, {back.add_name("pid"), 2, 0});
+    back.add("a", kTypedef, 3);
+    back.add("b", kTypedef, 2);
+    for (const Btf& btf : {nowhere, back}) {
+        const std::string path = write(btf.bytes());
+        const Result<KernelFeatures> features = KernelFeatures::probe(path);
+        ASSERT_FALSE(features);
+        EXPECT_EQ(features.error().code, EINVAL);
+        EXPECT_EQ(features.error().what, path + ": copy type task_struct of the kernel's BTF");
+    }
+}
+
+TEST_F(BtfFile, AFileWithoutAnyTypeOfTheKernelIsAnError)
+{
+    Btf btf;
+    btf.add_with("mine", kStruct, 0, 8, {});
+    const std::string path = write(btf.bytes());
+    const Result<KernelFeatures> features = KernelFeatures::probe(path);
+    ASSERT_FALSE(features);
+    EXPECT_EQ(features.error().what, path + ": none of the types asked for is in the BTF");
+}
+
+}  // namespace
+}  // namespace sonde
