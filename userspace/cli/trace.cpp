@@ -157,6 +157,12 @@ class Progress {
     bool terminal_;
 };
 
+// Prometheus counters only grow: a scraper takes the differences itself.
+bool shows_differences(const TraceOptions& options)
+{
+    return !options.interval.empty() && options.output != "prom";
+}
+
 struct Target {
     TaskFilter filter;
     UniqueFd pidfd;
@@ -250,6 +256,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     config.btf_file = options.btf;
     config.task_store = kTaskStores.at(options.task_store);
     config.by_pid = options.by_pid;
+    config.ended = shows_differences(options) ? EndedNames::kForget : EndedNames::kKeep;
     config.statistics = options.statistics;
     config.verbose = options.verbose;
     Result<std::unique_ptr<TraceSession>> session = TraceSession::load(config);
