@@ -226,10 +226,10 @@ Result<EndReason> trace(TraceSession& session, const TraceOptions& options, Loop
             return now.error();
         }
         progress.clear();
-        // Prometheus counters only grow: a scraper takes the differences itself.
-        const Snapshot shown = before && options.output != "prom" ? delta(*now, *before) : *now;
+        const Snapshot shown = before && shows_differences(options) ? delta(*now, *before) : *now;
         before = std::move(*now);
-        return write_output(format(shown, options));
+        // Ended processes must give their slots back meanwhile, or there are none left for new ones.
+        return write_output(format(shown, options), [&] { session.maintain(); });
     };
     loop.on_interval = print_interval;
     loop.on_second = [&](double elapsed_s) { progress.update(elapsed_s); };
