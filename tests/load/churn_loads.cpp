@@ -77,8 +77,7 @@ uint64_t reap(uint64_t alive, int flags)
     uint64_t reaped = 0;
     while (reaped < alive) {
         int status = 0;
-        const pid_t child =
-            static_cast<pid_t>(check_retried([&] { return ::waitpid(-1, &status, flags); }, "waitpid"));
+        const pid_t child = static_cast<pid_t>(check_retried([&] { return ::waitpid(-1, &status, flags); }, "waitpid"));
         if (child == 0) {
             break;
         }
