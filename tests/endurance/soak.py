@@ -225,7 +225,10 @@ class Soak:
                 self.run_round(number, begin)
             time.sleep(3)  # ended processes give their slots back within a second
             self.slots_after = {name: len(pools.slots_in_use()) for name, pools in self.pools.items()}
-            self.dead = {name: len(pools.slots_of_the_dead()) for name, pools in self.pools.items()}
+            # Others on this machine start and end processes meanwhile: what counts is a slot that stays.
+            dead = {name: pools.slots_of_the_dead().items() for name, pools in self.pools.items()}
+            time.sleep(2)
+            self.dead = {name: len(dead[name] & pools.slots_of_the_dead().items()) for name, pools in self.pools.items()}
             total.sample(0)
             for trace in self.traces:
                 trace.finish()

@@ -36,7 +36,7 @@ class Sample:
     """Of the process, when it has printed a document."""
 
     at: float
-    rss: int
+    rss: int  # without the windows on BPF maps, which come and go
     fds: int
     cpu_sec: float
     held: dict
@@ -178,7 +178,7 @@ class Trace:
             stat = (proc / "stat").read_text().rpartition(")")[2].split()
             fds = len(list((proc / "fd").iterdir()))
             held, _ = kernel_objects(self.process.pid)
-            self.samples.append(Sample(time.monotonic(), int(status["VmRSS"].split()[0]) << 10, fds,
+            self.samples.append(Sample(time.monotonic(), int(status["RssAnon"].split()[0]) << 10, fds,
                                        (int(stat[11]) + int(stat[12])) * CLOCK_TICK_SEC, held, series))
         except (FileNotFoundError, ProcessLookupError, KeyError):
             return
