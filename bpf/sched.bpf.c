@@ -193,6 +193,32 @@ static __always_inline int sched__rename(const bool btf, struct task_struct *p)
     return 0;
 }
 
+/* exec in another thread than the leader: the thread goes on under the leader's pid, and what is known of it with it.
+ * Otherwise the entry of its own pid would hold the slot until that pid is used again. */
+static __always_inline int sched__exec(u32 old_pid, u32 pid)
+{
+    u32 from = old_pid & task_array_mask, to = pid & task_array_mask;
+    struct task_entry *was, *is;
+
+    if (from == to || task_store == SONDE_TASK_STORE_STORAGE)
+        return 0;
+    was = bpf_map_lookup_elem(&task_array, &from);
+    is = bpf_map_lookup_elem(&task_array, &to);
+    if (!was || !is || was->pid != old_pid)
+        return 0;
+    /* The leader has left the entry when it ended, unless its last switch is still to come. */
+    if (was->state == TASK_STATE_RUNNING && is->state == TASK_STATE_NEW && (is->pid == pid || is->pid == 0)) {
+        *is = *was;
+        is->pid = pid;
+        is->unnamed = 1;
+        was->state = TASK_STATE_NEW;
+    } else {
+        task__forget(was);
+    }
+    was->pid = 0;
+    return 0;
+}
+
 SEC("tp_btf/sched_wakeup")
 int BPF_PROG(sonde_wakeup, struct task_struct *p) { return sched__wakeup(true, p, false); }
 
@@ -222,6 +248,15 @@ int BPF_PROG(sonde_rename, struct task_struct *p) { return sched__rename(true, p
 
 SEC("raw_tp/task_rename")
 int BPF_PROG(sonde_rename_raw, struct task_struct *p) { return sched__rename(false, p); }
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sonde_exec, struct task_struct *p, pid_t old_pid) { return sched__exec(old_pid, p->pid); }
+
+SEC("raw_tp/sched_process_exec")
+int BPF_PROG(sonde_exec_raw, struct task_struct *p, pid_t old_pid)
+{
+    return sched__exec(old_pid, BPF_CORE_READ(p, pid));
+}
 
 /* A task that moves to another cgroup may enter or leave the traced one. */
 SEC("raw_tp/cgroup_attach_task")

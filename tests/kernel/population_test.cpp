@@ -228,5 +228,31 @@ TEST_P(Population, ExecInASecondThreadKeepsTheProcess)
     EXPECT_EQ(discarded(snapshot, "on-CPU time", "pid collision"), 0U);
 }
 
+// Whether the leader's last switch comes before or after the thread takes its pid, nothing keeps the slot.
+TEST_P(Population, ExecInASecondThreadGivesItsSlotBack)
+{
+    TracerConfig config = GetParam().config();
+    config.processes = 200;  // for those that are alive on the machine; one more each for what is not given back
+    const int children = slow_machine() ? 250 : 500;
+    Tracer tracer(config);
+    for (int i = 0; i < children; ++i) {
+        const pid_t child = fork();
+        if (child == 0) {
+            std::thread second([] { execlp("true", "true", static_cast<char*>(nullptr)); });
+            pause();
+        }
+        int status = 0;
+        waitpid(child, &status, 0);
+        ASSERT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        if (i % 10 == 0) {
+            tracer.maintain();
+        }
+    }
+    const Snapshot snapshot = tracer.stop();
+    EXPECT_EQ(histogram(snapshot, kOnCpu, {{"process", "other"}}).count(), 0U);
+    EXPECT_FALSE(status_of_measurement(snapshot, "on-CPU time").reason.starts_with("too many"));
+    EXPECT_GE(histogram(snapshot, kOnCpu, {{"process", "true"}}).count(), static_cast<uint64_t>(children));
+}
+
 }  // namespace
 }  // namespace sonde::test

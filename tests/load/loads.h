@@ -34,6 +34,10 @@ Report run_forks(const Options& options);
 Report run_threads(const Options& options);
 Report run_procs(const Options& options);
 
+// churn_loads.cpp
+Report run_churn(const Options& options);
+Report run_cgroups(const Options& options);
+
 // mixed_load.cpp
 Report run_mixed(const Options& options);
 

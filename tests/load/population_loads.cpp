@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "tests/load/loads.h"
 
 namespace sonde::load {
@@ -12,7 +14,6 @@ namespace {
 
 constexpr uint64_t kMostTasks = 20'000;
 constexpr uint64_t kProcessPeriodNs = 100'000'000;
-constexpr uint64_t kThreadPeriodNs = 500'000'000;
 constexpr size_t kThreadStackBytes = 64 << 10;
 
 // Sleeps most of the time: wakes every `period_ns`, at a phase that differs between tasks.
@@ -23,7 +24,7 @@ void doze(TaskTruth& truth, std::string_view role, size_t task, uint64_t period_
     uint64_t wakes = 0;
     uint64_t next_ns = now_ns() + period_ns * (task % kPhases) / kPhases;
     while (!stop_requested() && now_ns() < end_ns) {
-        sleep_until_ns(next_ns);
+        sleep_until_ns(std::min(next_ns, end_ns));
         next_ns += period_ns;
         ++wakes;
     }
@@ -56,13 +57,14 @@ struct DozingThread {
     pthread_t handle;
     TaskTruth* truth;
     size_t task;
+    uint64_t period_ns;
     uint64_t end_ns;
 };
 
 void* run_dozing_thread(void* argument)
 {
     auto* self = static_cast<DozingThread*>(argument);
-    doze(*self->truth, "thread", self->task, kThreadPeriodNs, self->end_ns);
+    doze(*self->truth, "thread", self->task, self->period_ns, self->end_ns);
     return nullptr;
 }
 
@@ -87,7 +89,7 @@ Report run_forks(const Options& options)
         lives.add(end_ns - start_ns);
         next_ns += period_ns;
         if (next_ns > end_ns) {
-            sleep_until_ns(next_ns);
+            sleep_until_ns(std::min(next_ns, end_ns));
         } else {
             ++late;
             next_ns = end_ns;
@@ -105,13 +107,14 @@ Report run_forks(const Options& options)
 Report run_threads(const Options& options)
 {
     const uint64_t end_ns = end_of(options);
+    const uint64_t period_ns = options.number("period-ms", 500, 1, 100'000) * 1'000'000;
     TaskTable tasks(options.number("count", 100, 1, kMostTasks));
     std::vector<DozingThread> threads(tasks.size());
     pthread_attr_t attributes;
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, kThreadStackBytes);
     for (size_t i = 0; i < threads.size(); ++i) {
-        threads[i] = {{}, &tasks[i], i, end_ns};
+        threads[i] = {{}, &tasks[i], i, period_ns, end_ns};
         errno = ::pthread_create(&threads[i].handle, &attributes, run_dozing_thread, &threads[i]);
         check(-errno, "pthread_create");
     }

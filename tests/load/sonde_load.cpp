@@ -21,7 +21,7 @@ struct Load {
     std::string_view what;
 };
 
-constexpr std::array<Load, 18> kLoads{{
+constexpr std::array<Load, 20> kLoads{{
     {"pipe", sonde::load::run_pipe, "threads pairs", "two tasks (or --pairs P times two) pass a byte to and fro"},
     {"spin", sonde::load::run_spin, "threads", "N threads compute without pause"},
     {"sleep", sonde::load::run_sleep, "usec", "clock_nanosleep of --usec in a loop"},
@@ -37,12 +37,16 @@ constexpr std::array<Load, 18> kLoads{{
      "request and response on one loopback connection; --existing-delay MS: connects, prints \"ready\", "
      "waits "
      "for SIGUSR1 or a line on stdin, at most MS"},
-    {"tcp-connect", sonde::load::run_tcp_connect, "threads ipv6 port accept-delay-us refused",
-     "connect, accept, close in a loop"},
+    {"tcp-connect", sonde::load::run_tcp_connect, "threads ipv6 port rate accept-delay-us refused",
+     "connect, accept, close in a loop, or --rate times per second"},
     {"listen-overflow", sonde::load::run_listen_overflow, "ipv6 port", "--count connects to a full listen queue"},
     {"forks", sonde::load::run_forks, "rate", "--rate children per second that exit at once"},
-    {"threads", sonde::load::run_threads, "", "--count threads that sleep"},
+    {"threads", sonde::load::run_threads, "period-ms", "--count threads that wake every 500 ms"},
     {"procs", sonde::load::run_procs, "", "--count processes that wake every 100 ms"},
+    {"churn", sonde::load::run_churn, "rate exec",
+     "--rate children per second with fresh names, some with threads, some exec --exec"},
+    {"cgroups", sonde::load::run_cgroups, "rate cgroup outside",
+     "makes cgroups below --cgroup, lets a child sleep in each, removes them"},
     {"mixed", sonde::load::run_mixed, "threads pairs usec file size-mb ipv6 port size",
      "pipe, direct-read, tcp-rr and futex together"},
 }};

@@ -127,10 +127,29 @@ TcpExtCounters read_tcp_ext()
     return counters;
 }
 
+// Spaces operations out to --rate per second; without it they follow each other.
+class Pace {
+  public:
+    explicit Pace(const Options& options)
+        : period_ns_(options.has("rate") ? kNsPerSec / options.number("rate", 1, 1, 1'000'000) : 0), next_ns_(now_ns())
+    {}
+    void wait()
+    {
+        if (period_ns_ > 0) {
+            next_ns_ = std::max(next_ns_ + period_ns_, now_ns());
+            sleep_until_ns(next_ns_);
+        }
+    }
+
+  private:
+    uint64_t period_ns_;
+    uint64_t next_ns_;
+};
+
 // Connects that are refused: the port is bound, but nobody listens.
 void connect_refused(const Options& options, uint16_t port, const Limit& limit, Samples& latency)
 {
-    while (!limit.reached(latency.count())) {
+    for (Pace pace(options); !limit.reached(latency.count()); pace.wait()) {
         const UniqueFd socket = tcp::new_socket(family_of(options));
         const uint64_t start_ns = now_ns();
         const int result = tcp::connect_raw(socket, family_of(options), port);
@@ -143,7 +162,8 @@ void connect_refused(const Options& options, uint16_t port, const Limit& limit, 
 
 void connect_accepted(const Options& options, uint16_t port, const Limit& limit, Samples& latency)
 {
-    for (bool last = false; !last;) {
+    Pace pace(options);
+    for (bool last = false; !last; pace.wait()) {
         const UniqueFd socket = tcp::new_socket(family_of(options));
         const uint64_t start_ns = now_ns();
         check(tcp::connect_raw(socket, family_of(options), port), "connect");

@@ -26,10 +26,10 @@ const std::vector<std::string_view> kMeasurements{"run-queue latency",  "on-CPU 
                                                   "block I/O latency",  "TCP round-trip time", "TCP connect latency",
                                                   "TCP accept latency", "TCP counters"};
 
-const Names kTracepoints{"sched_switch",     "sched_wakeup",         "sched_wakeup_new",   "task_rename",
-                         "block_rq_issue",   "block_rq_complete",    "tcp_probe",          "inet_sock_set_state",
-                         "tcp_send_reset",   "tcp_rcv_space_adjust", "tcp_retransmit_skb", "tcp_retransmit_synack",
-                         "tcp_receive_reset"};
+const Names kTracepoints{"sched_switch",      "sched_wakeup",         "sched_wakeup_new",   "task_rename",
+                         "block_rq_issue",    "block_rq_complete",    "tcp_probe",          "inet_sock_set_state",
+                         "tcp_send_reset",    "tcp_rcv_space_adjust", "tcp_retransmit_skb", "tcp_retransmit_synack",
+                         "tcp_receive_reset", "sched_process_exec"};
 
 KernelFeatures everything()
 {

@@ -15,9 +15,9 @@ SchedHistograms on_cpu(std::initializer_list<uint64_t> values)
     return histograms;
 }
 
-uint64_t count_of(const SlotLedger& ledger, const std::string& name)
+uint64_t count_of(SlotLedger& ledger, const std::string& name)
 {
-    const ProcessTotals totals = ledger.totals();
+    const ProcessTotals totals = ledger.read();
     const auto at = totals.find({name, 0});
     return at == totals.end() ? 0 : at->second[SONDE_ONCPU].count();
 }
@@ -45,7 +45,7 @@ TEST(SlotLedger, LeavesWithTheOldNameWhatCameUnderIt)
     ledger.update(1, {"sleep", 0}, on_cpu({10, 20, 5000}));
     EXPECT_EQ(count_of(ledger, "bash"), 2U);
     EXPECT_EQ(count_of(ledger, "sleep"), 1U);
-    EXPECT_EQ((ledger.totals().at({"sleep", 0})[SONDE_ONCPU].sum_ns), 5000U);
+    EXPECT_EQ((ledger.read().at({"sleep", 0})[SONDE_ONCPU].sum_ns), 5000U);
     ledger.close(1, {"third", 0}, on_cpu({10, 20, 5000, 70000}));
     EXPECT_EQ(count_of(ledger, "bash"), 2U);
     EXPECT_EQ(count_of(ledger, "sleep"), 1U);
@@ -69,11 +69,71 @@ TEST(SlotLedger, LosesNamesAndNoCountsWhenThereAreTooMany)
         ledger.close(1, {"p" + std::to_string(i), 0}, on_cpu({10}));
     }
     uint64_t count = 0;
-    for (const auto& [key, histograms] : ledger.totals()) {
+    for (const auto& [key, histograms] : ledger.read()) {
         count += histograms[SONDE_ONCPU].count();
     }
     EXPECT_EQ(count, processes);
     EXPECT_EQ(count_of(ledger, "other"), 7U);
+    EXPECT_EQ(ledger.without_name(), 7U);
+}
+
+// A name that came late is not shown at first and as "other" later: what is counted would go down.
+TEST(SlotLedger, DecidesOnceWhetherANameIsOneTooMany)
+{
+    SlotLedger ledger;
+    ledger.update(1, {"early", 0}, on_cpu({10}));
+    for (uint32_t i = 1; i < SlotLedger::kMaxKeys; ++i) {
+        ledger.close(2, {"p" + std::to_string(i), 0}, on_cpu({10}));
+    }
+    ledger.update(2, {"late", 0}, on_cpu({10}));
+    ledger.update(2, {"late", 0}, on_cpu({10, 20}));
+    ledger.update(1, {"early", 0}, on_cpu({10, 20, 30}));
+    EXPECT_EQ(count_of(ledger, "early"), 3U);
+    EXPECT_EQ(count_of(ledger, "late"), 0U);
+    EXPECT_EQ(count_of(ledger, "other"), 2U);
+    EXPECT_EQ(ledger.without_name(), 1U);
+}
+
+TEST(SlotLedger, ForgetsEndedNamesAfterTheReadingThatShowedThem)
+{
+    SlotLedger ledger(EndedNames::kForget);
+    ledger.close(1, {"ended", 0}, on_cpu({10}));
+    ledger.update(2, {"alive", 0}, on_cpu({30}));
+    EXPECT_TRUE(ledger.read().contains({"ended", 0}));
+    const ProcessTotals later = ledger.read();
+    EXPECT_FALSE(later.contains({"ended", 0}));
+    EXPECT_TRUE(later.contains({"alive", 0}));
+    EXPECT_EQ(ledger.count(SONDE_ONCPU, later), 2U);
+
+    // Back under the same name: from zero, in a reading whose predecessor did not have it.
+    ledger.update(1, {"ended", 0}, on_cpu({40}));
+    EXPECT_EQ(count_of(ledger, "ended"), 1U);
+    EXPECT_EQ(ledger.count(SONDE_ONCPU, ledger.read()), 3U);
+}
+
+TEST(SlotLedger, ForgetsNothingOfANameThatGrewOrIsBorne)
+{
+    SlotLedger ledger(EndedNames::kForget);
+    ledger.close(1, {"again", 0}, on_cpu({10}));
+    ledger.close(1, {"borne", 0}, on_cpu({10}));
+    ledger.update(2, {"borne", 0}, on_cpu({20}));
+    EXPECT_EQ(count_of(ledger, "again"), 1U);
+    ledger.close(1, {"again", 0}, on_cpu({10}));
+    EXPECT_EQ(count_of(ledger, "again"), 2U);
+    EXPECT_EQ(count_of(ledger, "borne"), 2U);
+}
+
+TEST(SlotLedger, NamesMayComeAndGoForEverWhenTheyAreForgotten)
+{
+    SlotLedger ledger(EndedNames::kForget);
+    for (uint32_t i = 0; i < 3 * SlotLedger::kMaxKeys; ++i) {
+        ledger.close(1, {"p" + std::to_string(i), 0}, on_cpu({10}));
+        if (i % 1000 == 0) {
+            EXPECT_LE(ledger.read().size(), 1000U);
+        }
+    }
+    EXPECT_EQ(ledger.without_name(), 0U);
+    EXPECT_EQ(ledger.count(SONDE_ONCPU, ledger.read()), 3 * SlotLedger::kMaxKeys);
 }
 
 }  // namespace

@@ -164,6 +164,7 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
     session->options_.filter = config.filter;
     session->options_.task_store = config.task_store;
     session->options_.by_pid = config.by_pid;
+    session->options_.ended = config.ended;
     session->options_.cpus = settings.possible_cpus;
     session->options_.pid_max = settings.pid_max;
     session->options_.processes = count_processes(session->fs_);

@@ -22,6 +22,7 @@ struct SessionConfig {
     std::string btf_file;
     TaskStore task_store = TaskStore::kAuto;
     bool by_pid = false;
+    EndedNames ended = EndedNames::kKeep;
     bool statistics = false;  // have the kernel time every BPF program (adds some 60 ns to each run)
     bool verbose = false;     // libbpf's messages on stderr
 };

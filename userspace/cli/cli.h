@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,8 +32,9 @@ enum class LogLevel { kNothing, kWarnings, kEverything };
 void start_log(const std::string& command, LogLevel level);
 
 // Writes all of it to standard output. A closed pipe or a full disk is an error; so is an ending signal that
-// comes while nobody reads. Works on blocking and non-blocking descriptors.
-[[nodiscard]] Status write_output(std::string_view text);
+// comes while nobody reads. Works on blocking and non-blocking descriptors. While a slow reader keeps it waiting it
+// calls `meanwhile` four times a second.
+[[nodiscard]] Status write_output(std::string_view text, const std::function<void()>& meanwhile = {});
 
 // Whether to use colour on this descriptor: "always", "never", or "auto" (a terminal, and NO_COLOR is not set).
 [[nodiscard]] bool use_color(std::string_view when, int fd);

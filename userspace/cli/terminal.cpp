@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -49,7 +50,7 @@ namespace {
 
 // poll says that a pipe is writable when this much fits without waiting.
 constexpr size_t kPipeChunk = 4096;
-constexpr int kPollMs = 250;
+constexpr std::chrono::milliseconds kPatience{250};
 
 // The ending signals are blocked while a trace runs, so one that has come shows here and not as EINTR.
 bool ending_signal_waits()
@@ -62,11 +63,16 @@ bool ending_signal_waits()
 
 }  // namespace
 
-Status write_output(std::string_view text)
+Status write_output(std::string_view text, const std::function<void()>& meanwhile)
 {
+    auto last = std::chrono::steady_clock::now();
     while (!text.empty()) {
         pollfd out{STDOUT_FILENO, POLLOUT, 0};
-        const int ready = ::poll(&out, 1, kPollMs);
+        const int ready = ::poll(&out, 1, static_cast<int>(kPatience.count()));
+        if (const auto now = std::chrono::steady_clock::now(); meanwhile && now - last >= kPatience) {
+            last = now;
+            meanwhile();
+        }
         if (ready == 0 && ending_signal_waits()) {
             return Error{EINTR, "write standard output: interrupted while nobody reads it"};
         }

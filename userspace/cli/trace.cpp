@@ -156,6 +156,12 @@ class Progress {
     bool terminal_;
 };
 
+// Prometheus counters only grow: a scraper takes the differences itself.
+bool shows_differences(const TraceOptions& options)
+{
+    return !options.interval.empty() && options.output != "prom";
+}
+
 struct Target {
     TaskFilter filter;
     UniqueFd pidfd;
@@ -217,10 +223,10 @@ Result<EndReason> trace(TraceSession& session, const TraceOptions& options, Loop
             return now.error();
         }
         progress.clear();
-        // Prometheus counters only grow: a scraper takes the differences itself.
-        const Snapshot shown = before && options.output != "prom" ? delta(*now, *before) : *now;
+        const Snapshot shown = before && shows_differences(options) ? delta(*now, *before) : *now;
         before = std::move(*now);
-        return write_output(format(shown, options));
+        // Ended processes must give their slots back meanwhile, or there are none left for new ones.
+        return write_output(format(shown, options), [&] { session.maintain(); });
     };
     loop.on_interval = print_interval;
     loop.on_second = [&](double elapsed_s) { progress.update(elapsed_s); };
@@ -247,6 +253,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     config.btf_file = options.btf;
     config.task_store = kTaskStores.at(options.task_store);
     config.by_pid = options.by_pid;
+    config.ended = shows_differences(options) ? EndedNames::kForget : EndedNames::kKeep;
     config.statistics = options.statistics;
     config.verbose = options.verbose;
     Result<std::unique_ptr<TraceSession>> session = TraceSession::load(config);

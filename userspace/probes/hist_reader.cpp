@@ -27,6 +27,20 @@ void add_cell(uint32_t cell, uint64_t count, Histogram& into)
     into.buckets[std::min(static_cast<int>(cell) - SONDE_HIST_INDEX_OFFSET, Histogram::kLastIndex)] += count;
 }
 
+// A row is read before its buckets, and values come meanwhile: the extremes are made to hold the buckets.
+void widen_to_buckets(Histogram& h)
+{
+    if (h.zero_count != 0) {
+        h.min_ns = 0;
+    }
+    if (h.buckets.empty()) {
+        return;
+    }
+    const auto bound_ns = [](int index) { return static_cast<uint64_t>(Histogram::upper_bound(index) * 1e9); };
+    h.min_ns = std::min(h.min_ns, bound_ns(h.buckets.begin()->first));
+    h.max_ns = std::max(h.max_ns, bound_ns(h.buckets.rbegin()->first - 1));
+}
+
 }  // namespace
 
 Result<MapWindow> MapWindow::open(int fd, size_t element_size, size_t first, size_t count)
@@ -100,6 +114,9 @@ Status HistReader::fetch()
                 add_cell(request.octave * SONDE_HIST_SUB_BUCKETS + j, chunk.bucket[j], *request.into);
             }
         }
+    }
+    for (const Request& request : requests_) {
+        widen_to_buckets(*request.into);
     }
     requests_.clear();
     begun_.clear();

@@ -6,9 +6,10 @@ namespace {
 
 using Names = std::vector<std::string_view>;
 
-const Names kSchedTracepoints{"sched_switch", "sched_wakeup", "sched_wakeup_new", "task_rename"};
-const Names kSchedTyped{"sonde_switch", "sonde_wakeup", "sonde_wakeup_new", "sonde_rename"};
-const Names kSchedRaw{"sonde_switch_raw", "sonde_wakeup_raw", "sonde_wakeup_new_raw", "sonde_rename_raw"};
+const Names kSchedTracepoints{"sched_switch", "sched_wakeup", "sched_wakeup_new", "task_rename", "sched_process_exec"};
+const Names kSchedTyped{"sonde_switch", "sonde_wakeup", "sonde_wakeup_new", "sonde_rename", "sonde_exec"};
+const Names kSchedRaw{"sonde_switch_raw", "sonde_wakeup_raw", "sonde_wakeup_new_raw", "sonde_rename_raw",
+                      "sonde_exec_raw"};
 constexpr std::string_view kSchedTypedHook = "tp_btf/sched_switch, sched_wakeup, sched_wakeup_new";
 constexpr std::string_view kSchedRawHook = "raw_tp/sched_switch, sched_wakeup, sched_wakeup_new";
 

@@ -18,6 +18,7 @@
 #include "userspace/metrics/snapshot.h"
 #include "userspace/probes/features.h"
 #include "userspace/probes/hook_table.h"
+#include "userspace/probes/slot_ledger.h"
 
 namespace sonde {
 
@@ -34,7 +35,8 @@ enum class TaskStore { kAuto, kArray, kStorage };
 struct ProbeOptions {
     TaskFilter filter;
     TaskStore task_store = TaskStore::kAuto;
-    bool by_pid = false;                    // a series per process instead of per process name
+    bool by_pid = false;  // a series per process instead of per process name
+    EndedNames ended = EndedNames::kKeep;
     std::vector<uint16_t> listening_ports;  // when the session begins
     int follow_targets_fd = -1;             // map of a FollowProbe; -1: not following
     uint32_t cpus = 1;                      // possible CPUs

@@ -53,12 +53,14 @@ std::string kthread_name(const std::string& comm)
 
 class SchedProbe final : public Probe {
   public:
-    SchedProbe(SkelPtr<sched_bpf> skel, ProgramSet programs, std::vector<Choice> choices, MapSizes sizes, bool by_pid)
+    SchedProbe(SkelPtr<sched_bpf> skel, ProgramSet programs, std::vector<Choice> choices, MapSizes sizes,
+               const ProbeOptions& options)
         : skel_(std::move(skel)),
           programs_(std::move(programs)),
           choices_(std::move(choices)),
           sizes_(sizes),
-          by_pid_(by_pid)
+          by_pid_(options.by_pid),
+          ledger_(options.ended)
     {}
 
     Status attach() override
@@ -173,7 +175,7 @@ Status SchedProbe::read(Snapshot& into)
     for (auto& [slot, reading] : *readings) {
         ledger_.update(slot, reading.key, std::move(reading.histograms));
     }
-    const ProcessTotals totals = ledger_.totals();
+    const ProcessTotals totals = ledger_.read();
     for (const auto& [key, histograms] : totals) {
         for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
             if (histograms[series].empty()) {
@@ -198,11 +200,9 @@ void SchedProbe::add_statuses(const ProcessTotals& totals, Snapshot& into)
 {
     for (const Choice& choice : choices_) {
         ProbeStatus status = status_of(choice, skel_->obj, programs_);
-        for (const auto& [key, histograms] : totals) {
-            for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
-                if (kSeriesNames[series].measurement == choice.measurement) {
-                    status.events += histograms[series].count();
-                }
+        for (size_t series = 0; series < SONDE_SCHED_SERIES; ++series) {
+            if (kSeriesNames[series].measurement == choice.measurement) {
+                status.events += ledger_.count(series, totals);
             }
         }
         for (size_t drop = 0; drop < SONDE_SCHED_DROPS; ++drop) {
@@ -216,6 +216,9 @@ void SchedProbe::add_statuses(const ProcessTotals& totals, Snapshot& into)
         if (merged != 0) {
             status.state = ProbeState::kDegraded;
             status.reason = "too many processes for the tables: the excess is counted under process \"other\"";
+        } else if (ledger_.without_name() != 0) {
+            status.state = ProbeState::kDegraded;
+            status.reason = "too many process names: the excess is counted under process \"other\"";
         }
         into.probes.push_back(std::move(status));
     }
@@ -372,7 +375,7 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
         return status.error();
     }
     return std::unique_ptr<Probe>(
-        std::make_unique<SchedProbe>(std::move(skel), std::move(programs), std::move(mine), sizes, options.by_pid));
+        std::make_unique<SchedProbe>(std::move(skel), std::move(programs), std::move(mine), sizes, options));
 }
 
 std::span<const char> sched_object()
