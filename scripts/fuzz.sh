@@ -21,7 +21,7 @@ harnesses=("${corpora[@]##*/}")
 "$root/scripts/setup.sh" test
 mkdir -p "$work/reproducers"
 start=$EPOCHREALTIME
-if ! (cd "$root" && cmake --preset address && ninja -C "$build" "${harnesses[@]/#/fuzz_}") >"$work/build.log" 2>&1; then
+if ! (cmake -S "$root" -B "$build" -G Ninja -C "$root/scripts/cmake/sanitize/address.cmake" && ninja -C "$build" "${harnesses[@]/#/fuzz_}") >"$work/build.log" 2>&1; then
     tail -n 30 "$work/build.log" >&2
     die "the build failed, see above ($work/build.log has all of it)"
 fi

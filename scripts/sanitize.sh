@@ -25,11 +25,12 @@ build=$root/build/sanitize-$what
 # too: it asks the tests for their names.
 fixed=(setarch -R)
 
+configure() { cmake -S "$root" -B "$build" -G Ninja -C "$root/scripts/cmake/sanitize/$what.cmake"; }
 make_all() { # TARGETS
     local start=$EPOCHREALTIME
     "$root/scripts/setup.sh" test
     mkdir -p "$build"
-    if ! (cd "$root" && cmake --preset "$what" && "${fixed[@]}" ninja -C "$build" "$@") >"$build/log" 2>&1; then
+    if ! (configure && "${fixed[@]}" ninja -C "$build" "$@") >"$build/log" 2>&1; then
         grep -aA 30 -m 3 -E '^FAILED|error:|CMake Error' "$build/log" >&2 || tail -n 30 "$build/log" >&2
         die "the build failed, see above ($build/log has all of it)"
     fi
