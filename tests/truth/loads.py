@@ -67,6 +67,24 @@ def fio(device, rw, prepare=None, **options):
 
 
 @contextmanager
+def no_idling(setting):
+    """Something for every CPU to do when there is nothing else: in a virtual machine a CPU that sleeps is woken late."""
+
+    def be_last():
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+
+    cpus = ",".join(map(str, sorted(os.sched_getaffinity(0))))
+    command = [setting.load, "spin", "--threads", str(os.cpu_count()), "--cpus", cpus, "--seconds", "120", "--ready"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=be_last) as spinner:
+        try:
+            spinner.stdout.readline()
+            yield
+        finally:
+            spinner.terminate()
+            spinner.communicate()
+
+
+@contextmanager
 def loop_device(megabytes=128):
     """A loop device over a file in memory: a disk that nobody else uses."""
     folder = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -75,6 +93,8 @@ def loop_device(megabytes=128):
         device = run("losetup", "-f").strip()
         run("losetup", device, file.name)
         try:
+            with open(device, "rb") as disk:
+                disk.read(1)  # whoever opens it first makes the kernel look for partitions
             yield device
         finally:
             run("losetup", "-d", device)
