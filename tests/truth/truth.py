@@ -48,12 +48,12 @@ def arguments():
 
 
 def measure(scenario, setting):
-    """The rows of a scenario. Times may be wrong because the host was disturbed: then it gets two more tries.
-    A count that must be exact gets none."""
+    """The rows of a scenario. One that is wrong gets two more tries: a time may be wrong because the host was disturbed,
+    a count because some kernels leave out a tracepoint in some ten thousand hits."""
     for attempt in range(TRIES):
         rows = list(scenario(setting))
         wrong = [row for row in rows if row.verdict == "WRONG"]
-        if not wrong or any(row.allowed == 0 for row in wrong):
+        if not wrong:
             break
         for row in wrong:
             print(f"    try {attempt + 1}: {row.scenario}: {row.statistic}: {number(row.sonde, row.unit)} instead of "
