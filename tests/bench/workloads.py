@@ -83,7 +83,7 @@ def loop_device():
 @contextmanager
 def idle_processes(build_dir, count, seconds, period_ms=100):
     """Keeps `count` processes alive which each wake every `period_ms`."""
-    command = [f"{build_dir}/sonde-load", "procs", "--count", str(count), "--usec", str(1000 * period_ms), "--seconds",
+    command = [f"{build_dir}/sonde-load", "procs", "--count", str(count), "--period-ms", str(period_ms), "--seconds",
                str(seconds), "--ready"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

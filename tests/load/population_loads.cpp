@@ -13,7 +13,6 @@ namespace sonde::load {
 namespace {
 
 constexpr uint64_t kMostTasks = 20'000;
-constexpr uint64_t kProcessPeriodNs = 100'000'000;
 constexpr size_t kThreadStackBytes = 64 << 10;
 
 // Sleeps most of the time: wakes every `period_ns`, at a phase that differs between tasks.
@@ -129,11 +128,12 @@ Report run_threads(const Options& options)
 Report run_procs(const Options& options)
 {
     const uint64_t end_ns = end_of(options);
+    const uint64_t period_ns = options.number("period-ms", 100, 1, 100'000) * 1'000'000;
     TaskTable tasks(options.number("count", 100, 1, kMostTasks));
     std::vector<Worker> children;
     for (size_t i = 0; i < tasks.size(); ++i) {
         children.emplace_back(Worker::Kind::kProcess, comm_of(options),
-                              [&, i] { doze(tasks[i], "process", i, kProcessPeriodNs, end_ns); });
+                              [&, i] { doze(tasks[i], "process", i, period_ns, end_ns); });
     }
     announce(options);
     for (Worker& child : children) {

@@ -42,7 +42,7 @@ constexpr std::array<Load, 20> kLoads{{
     {"listen-overflow", sonde::load::run_listen_overflow, "ipv6 port", "--count connects to a full listen queue"},
     {"forks", sonde::load::run_forks, "rate", "--rate children per second that exit at once"},
     {"threads", sonde::load::run_threads, "period-ms", "--count threads that wake every 500 ms"},
-    {"procs", sonde::load::run_procs, "", "--count processes that wake every 100 ms"},
+    {"procs", sonde::load::run_procs, "period-ms", "--count processes that wake every 100 ms"},
     {"churn", sonde::load::run_churn, "rate exec",
      "--rate children per second with fresh names, some with threads, some exec --exec"},
     {"cgroups", sonde::load::run_cgroups, "rate cgroup outside",
