@@ -18,7 +18,7 @@ for path in "$root/tests/bench" "$build/sonde" "$build/sonde-load" "$build/sonde
     copies+=(--copy "$path")
 done
 PATH=$PATH:/usr/sbin
-for tool in bpftool tcprtt runqlat biolatency; do
+for tool in nice bpftool tcprtt runqlat biolatency; do
     path=$(type -P "$tool") || { echo "in_vm.sh: no $tool here" >&2; continue; }
     copies+=(--copy "$path")
 done
