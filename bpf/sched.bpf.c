@@ -10,8 +10,9 @@
  * The time in RUNNING is an on-CPU slice, in QUEUED a run-queue latency, in BLOCKED an off-CPU time; together
  * they are the wall time of a thread. All of it is recorded in sched_switch; a wakeup only notes the time.
  *
- * The clock is bpf_ktime_get_ns. sched_info, which the kernel keeps anyway, is not used: it skips the clock
- * update when a wakeup preempts, and so shows waits after such wakeups as nearly zero.
+ * The clock is bpf_ktime_get_ns. The clock of the run queue (rq.clock, and sched_info, which is made of it) would be
+ * free: the kernel has just read it. But it skips that when a wakeup preempts, and shows the waits after such wakeups
+ * as nearly zero; and since 6.5 the flag that says so is gone by the time of the tracepoint.
  */
 #include "bpf/lib/hist.bpf.h"
 #include "bpf/lib/offcpu.bpf.h"

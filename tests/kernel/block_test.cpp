@@ -21,13 +21,13 @@ using nlohmann::json;
 constexpr uint64_t kRequestBytes = 4096;
 constexpr const char* kIssuedBefore = "issued before tracing: queue and device time unknown";
 
-struct Measured {
-    json truth;
-    Snapshot snapshot;
-};
-
 class Block : public KernelTest, public ::testing::WithParamInterface<Hooks> {
   protected:
+    struct Measured {
+        json truth;
+        Snapshot snapshot;
+    };
+
     [[nodiscard]] Hooks hooks() const override { return GetParam(); }
     static TracerConfig config()
     {

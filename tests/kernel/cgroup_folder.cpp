@@ -20,7 +20,7 @@ bool exists(const std::string& path)
     return access(path.c_str(), F_OK) == 0;
 }
 
-bool write(const std::string& path, const std::string& text)
+bool write_text(const std::string& path, const std::string& text)
 {
     return bool(std::ofstream(path) << text << std::endl);
 }
@@ -45,7 +45,7 @@ CgroupFolder CgroupFolder::make_with_cpu_quota()
         return {kCpuV1, fresh_folder_name()};
     }
     const Result<std::string> mount = find_cgroup2_mount(RootedFs());
-    if (mount && write(*mount + "/cgroup.subtree_control", "+cpu")) {
+    if (mount && write_text(*mount + "/cgroup.subtree_control", "+cpu")) {
         return {*mount, fresh_folder_name()};
     }
     return {};
@@ -69,9 +69,9 @@ void CgroupFolder::set_cpu_quota(uint64_t quota_us, uint64_t period_us)
 {
     const std::string quota = std::to_string(quota_us);
     const std::string period = std::to_string(period_us);
-    const bool done = exists(path_ + "/cpu.max")
-                          ? write(path_ + "/cpu.max", quota + " " + period)
-                          : write(path_ + "/cpu.cfs_period_us", period) && write(path_ + "/cpu.cfs_quota_us", quota);
+    const bool done = exists(path_ + "/cpu.max") ? write_text(path_ + "/cpu.max", quota + " " + period)
+                                                 : write_text(path_ + "/cpu.cfs_period_us", period) &&
+                                                       write_text(path_ + "/cpu.cfs_quota_us", quota);
     if (!done) {
         throw std::runtime_error("cannot set a CPU quota in " + path_);
     }
@@ -92,7 +92,7 @@ uint64_t CgroupFolder::throttled_periods() const
 
 void CgroupFolder::enter(pid_t pid) const
 {
-    if (!write(path_ + "/cgroup.procs", std::to_string(pid))) {
+    if (!write_text(path_ + "/cgroup.procs", std::to_string(pid))) {
         throw std::runtime_error("cannot move a process to " + path_);
     }
 }

@@ -43,14 +43,14 @@ std::vector<FilterCase> filter_cases()
     return cases;
 }
 
-struct Measured {
-    json wanted;
-    json other;
-    Snapshot snapshot;
-};
-
 class Filter : public KernelTest, public ::testing::WithParamInterface<FilterCase> {
   protected:
+    struct Measured {
+        json wanted;
+        json other;
+        Snapshot snapshot;
+    };
+
     Filter() : cgroup_(CgroupFolder::make_v2()) {}
 
     [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }

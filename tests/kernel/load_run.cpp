@@ -20,7 +20,7 @@ namespace {
 
 constexpr int kSlowDivisor = 4;
 
-double seconds(const timeval& time)
+double seconds_of(const timeval& time)
 {
     return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
 }
@@ -177,7 +177,7 @@ nlohmann::json LoadRun::report(std::chrono::milliseconds interval, const std::fu
     int status = 0;
     rusage usage{};
     wait4(pid_, &status, 0, &usage);
-    cpu_s_ = seconds(usage.ru_utime) + seconds(usage.ru_stime);
+    cpu_s_ = seconds_of(usage.ru_utime) + seconds_of(usage.ru_stime);
     life_ns_ = monotonic_ns() - released_ns_;
     pid_ = -1;
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
@@ -192,6 +192,15 @@ nlohmann::json run_load(const std::vector<std::string>& arguments, const Place& 
     LoadRun load(arguments, place);
     load.release();
     return load.report();
+}
+
+double not_running_s(const nlohmann::json& report)
+{
+    double total = 0;
+    for (const nlohmann::json& task : report["tasks"]) {
+        total += (task["elapsed_ns"].get<double>() - task["cpu_ns"].get<double>()) / 1e9;
+    }
+    return total;
 }
 
 }  // namespace sonde::test

@@ -67,6 +67,9 @@ class LoadRun {
 // Runs a load from beginning to end.
 nlohmann::json run_load(const std::vector<std::string>& arguments, const Place& place = {});
 
+// The time in which a load's tasks existed and did not compute, by its report.
+[[nodiscard]] double not_running_s(const nlohmann::json& report);
+
 [[nodiscard]] uint64_t monotonic_ns();
 // Time that the hypervisor took from all CPUs so far: on-CPU time for a tracer, none for getrusage.
 [[nodiscard]] uint64_t stolen_ns();

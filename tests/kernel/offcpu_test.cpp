@@ -53,13 +53,13 @@ std::vector<Wait> waits()
     };
 }
 
-struct Measured {
-    json truth;
-    Snapshot snapshot;
-};
-
 class OffCpu : public KernelTest, public ::testing::WithParamInterface<Wait> {
   protected:
+    struct Measured {
+        json truth;
+        Snapshot snapshot;
+    };
+
     static void SetUpTestSuite() { disk_ = std::make_unique<ScratchDisk>(); }
     static void TearDownTestSuite() { disk_.reset(); }
 

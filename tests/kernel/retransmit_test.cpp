@@ -82,8 +82,8 @@ TEST_P(Retransmit, EverySegmentSentAgainIsCounted)
     config.probe = ProbeKind::kTcp;
     config.hooks = GetParam();
     Tracer tracer(config);
-    run_load({"tcp-rr", "--count", "300", "--seconds", "20"});
-    run_load({"tcp-connect", "--count", "60", "--seconds", "20"});  // for answers to a SYN that are sent again
+    run_load({"tcp-rr", "--count", "100", "--seconds", "20"});
+    run_load({"tcp-connect", "--count", "20", "--seconds", "20"});  // for answers to a SYN that are sent again
     // The last words of a connection may still be sent again while tracing ends.
     const uint64_t at_least = retransmitted_segments();
     const Snapshot snapshot = tracer.stop();

@@ -16,26 +16,27 @@ namespace {
 using nlohmann::json;
 
 // A load of this name, on one CPU or several; what it measured and what was measured of it.
-struct Measured {
-    json truth;
-    Snapshot snapshot;
-    double life_s = 0;
-    double cpu_s = 0;
-    double slack_s = 0;  // start, end, and what the hypervisor took
-
-    [[nodiscard]] Histogram run_queue(const std::string& cause) const
-    {
-        return histogram(snapshot, kRunQueue, {{"process", name}, {"cause", cause}});
-    }
-    [[nodiscard]] Histogram all(const std::string& metric) const
-    {
-        return histogram(snapshot, metric, {{"process", name}});
-    }
-    std::string name;
-};
 
 class Sched : public KernelTest, public ::testing::WithParamInterface<SchedVariant> {
   protected:
+    struct Measured {
+        json truth;
+        Snapshot snapshot;
+        double life_s = 0;
+        double cpu_s = 0;
+        double slack_s = 0;  // start, end, and what the hypervisor took
+
+        [[nodiscard]] Histogram run_queue(const std::string& cause) const
+        {
+            return histogram(snapshot, kRunQueue, {{"process", name}, {"cause", cause}});
+        }
+        [[nodiscard]] Histogram all(const std::string& metric) const
+        {
+            return histogram(snapshot, metric, {{"process", name}});
+        }
+        std::string name;
+    };
+
     [[nodiscard]] Hooks hooks() const override { return GetParam().hooks; }
     static Measured measure(std::vector<std::string> arguments, const Place& place = {})
     {
@@ -60,16 +61,6 @@ INSTANTIATE_TEST_SUITE_P(, Sched, ::testing::ValuesIn(sched_variants()), name_of
 bool is_near(double measured, double truth, double share, double slack)
 {
     return std::abs(measured - truth) <= share * truth + slack;
-}
-
-// The time in which the load's tasks existed and did not compute.
-double not_running_s(const json& truth)
-{
-    double total = 0;
-    for (const json& task : truth["tasks"]) {
-        total += (task["elapsed_ns"].get<double>() - task["cpu_ns"].get<double>()) / 1e9;
-    }
-    return total;
 }
 
 TEST_P(Sched, TwoSpinnersOnOneCpuWaitForEachOther)

@@ -19,12 +19,6 @@ class Throttle : public KernelTest, public ::testing::WithParamInterface<SchedVa
 
 INSTANTIATE_TEST_SUITE_P(, Throttle, ::testing::ValuesIn(sched_variants()), name_of_variant);
 
-double not_running_s(const json& truth)
-{
-    const json& task = truth["tasks"][0];
-    return (task["elapsed_ns"].get<double>() - task["cpu_ns"].get<double>()) / 1e9;
-}
-
 TEST_P(Throttle, WaitsForQuotaAreToldFromOtherWaits)
 {
     CgroupFolder cgroup = CgroupFolder::make_with_cpu_quota();

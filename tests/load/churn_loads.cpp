@@ -18,7 +18,6 @@
 namespace sonde::load {
 namespace {
 
-constexpr double kSeconds = 5;
 constexpr uint64_t kShortSleepNs = 200'000;
 
 // Unlike any that a process had in the last hour.
@@ -121,7 +120,7 @@ Report run_churn(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "parent", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     std::array<uint64_t, kLives> lives{};
     uint64_t forks = 0;
     uint64_t reaped = 0;
@@ -176,7 +175,7 @@ Report run_cgroups(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "parent", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     uint64_t groups = 0;
     uint64_t inside = 0;
     uint64_t outside_sleeps = 0;

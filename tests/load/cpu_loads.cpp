@@ -123,7 +123,7 @@ Report run_spin(const Options& options)
     for (size_t i = 0; i < threads; ++i) {
         workers.emplace_back(Worker::Kind::kThread, comm_of(options), [&, i] {
             TaskScope scope(tasks[i], "spin", options.cpu_of(i));
-            const Limit limit(options, 5);
+            const Limit limit(options);
             volatile uint64_t spins = 0;
             while (!limit.reached(spins / kSpinsPerClock)) {
                 for (uint64_t j = 0; j < kSpinsPerClock; ++j) {

@@ -21,7 +21,6 @@ namespace sonde::load {
 namespace {
 
 constexpr size_t kBlock = 4096;
-constexpr double kSeconds = 5;
 constexpr uint64_t kSeed = 42;
 
 struct FreeDeleter {
@@ -96,7 +95,7 @@ class DataFile {
     bool created_ = false;
 };
 
-Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks)
+Report disk_report(const std::string& load, const Samples& waits, TaskTable& tasks)
 {
     Report report(load);
     report.add("count", waits.count());
@@ -113,7 +112,7 @@ Report run_random(const std::string& load, const Options& options, const DataFil
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     std::mt19937_64 random(kSeed);
     Samples waits;
     while (!limit.reached(waits.count())) {
@@ -123,7 +122,7 @@ Report run_random(const std::string& load, const Options& options, const DataFil
         waits.add(now_ns() - start_ns);
     }
     scope.finish(waits.count(), waits.sum_ns());
-    return make_report(load, waits, tasks);
+    return disk_report(load, waits, tasks);
 }
 
 uint64_t major_faults()
@@ -160,7 +159,7 @@ Report run_fsync(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     Samples waits;
     while (!limit.reached(waits.count())) {
         const auto offset = static_cast<off_t>((waits.count() % file.blocks()) * kBlock);
@@ -170,7 +169,7 @@ Report run_fsync(const Options& options)
         waits.add(now_ns() - start_ns);
     }
     scope.finish(waits.count(), waits.sum_ns());
-    return make_report("fsync", waits, tasks);
+    return disk_report("fsync", waits, tasks);
 }
 
 // Touches pages of a mapped file in random order after dropping them from the page cache. Only touches during
@@ -191,7 +190,7 @@ Report run_mmap_fault(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     const uint64_t faults_before = major_faults();
     Samples waits;
     uint64_t touches = 0;
@@ -213,7 +212,7 @@ Report run_mmap_fault(const Options& options)
     const uint64_t faults = major_faults() - faults_before;
     scope.finish(waits.count(), waits.sum_ns());
     check(::munmap(memory, bytes), "munmap");
-    Report report = make_report("mmap-fault", waits, tasks);
+    Report report = disk_report("mmap-fault", waits, tasks);
     report.add("touches", touches);
     report.add("major_faults", faults);
     return report;

@@ -53,7 +53,7 @@ void pin_to(int cpu);
 // --count is given) or a stop requested. reached() reads the clock, which costs some 50 ns.
 class Limit {
   public:
-    Limit(const Options& options, double seconds);
+    explicit Limit(const Options& options, double seconds = 5);
     [[nodiscard]] bool reached(uint64_t done) const;
 
   private:

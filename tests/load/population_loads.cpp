@@ -31,7 +31,7 @@ void doze(TaskTruth& truth, std::string_view role, size_t task, uint64_t period_
 }
 
 // The ids only: a report of thousands of tasks would be too long.
-Report make_report(const std::string& load, TaskTable& tasks, int TaskTruth::*id, const std::string& id_name)
+Report population_report(const std::string& load, TaskTable& tasks, int TaskTruth::*id, const std::string& id_name)
 {
     Report report(load);
     report.add("count", tasks.size());
@@ -76,7 +76,7 @@ Report run_forks(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "parent", options.cpu_of(0));
-    const Limit limit(options, 5);
+    const Limit limit(options);
     Samples lives;
     uint64_t late = 0;
     uint64_t next_ns = now_ns();
@@ -122,7 +122,7 @@ Report run_threads(const Options& options)
     for (const DozingThread& thread : threads) {
         ::pthread_join(thread.handle, nullptr);
     }
-    return make_report("threads", tasks, &TaskTruth::tid, "tids");
+    return population_report("threads", tasks, &TaskTruth::tid, "tids");
 }
 
 Report run_procs(const Options& options)
@@ -139,7 +139,7 @@ Report run_procs(const Options& options)
     for (Worker& child : children) {
         child.join();
     }
-    return make_report("procs", tasks, &TaskTruth::pid, "pids");
+    return population_report("procs", tasks, &TaskTruth::pid, "pids");
 }
 
 }  // namespace sonde::load

@@ -18,8 +18,6 @@
 namespace sonde::load {
 namespace {
 
-constexpr double kSeconds = 5;
-
 int family_of(const Options& options)
 {
     return options.has("ipv6") ? AF_INET6 : AF_INET;
@@ -198,7 +196,7 @@ Report run_tcp_rr(const Options& options)
     }
 
     TaskScope scope(tasks[0], "client", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     std::string message(size, 'r');
     Samples latency;
     while (!limit.reached(latency.count())) {
@@ -247,7 +245,7 @@ Report run_tcp_connect(const Options& options)
     }
     announce(options);
     TaskScope scope(tasks[0], "client", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     Samples latency;
     if (refused) {
         connect_refused(options, port, limit, latency);

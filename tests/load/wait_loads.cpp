@@ -20,14 +20,12 @@
 namespace sonde::load {
 namespace {
 
-constexpr double kSeconds = 5;
-
 uint64_t wait_ns_of(const Options& options)
 {
     return options.number("usec", 1000, 1, 10'000'000) * 1000;
 }
 
-Report make_report(const std::string& load, const Samples& waits, TaskTable& tasks)
+Report wait_report(const std::string& load, const Samples& waits, TaskTable& tasks)
 {
     Report report(load);
     report.add("count", waits.count());
@@ -59,7 +57,7 @@ Report run_fed(const std::string& load, const Options& options, int feeder_fd, W
                   [&] { feed(feeder_fd, wait_ns_of(options), tasks[1], options.cpu_of(1)); });
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     Samples waits;
     while (!limit.reached(waits.count())) {
         wait_once(waits);
@@ -67,7 +65,7 @@ Report run_fed(const std::string& load, const Options& options, int feeder_fd, W
     scope.finish(waits.count(), waits.sum_ns());
     request_stop();
     feeder.join();
-    return make_report(load, waits, tasks);
+    return wait_report(load, waits, tasks);
 }
 
 struct Ends {
@@ -91,7 +89,7 @@ class Handover {
     void run(uint32_t me, TaskTruth& truth, Samples& waits)
     {
         TaskScope scope(truth, me == 0 ? "waiter" : "waiter2", options_.cpu_of(me));
-        const Limit limit(options_, kSeconds);
+        const Limit limit(options_);
         uint64_t blocked_ns = 0;
         uint64_t turns = 0;
         while (take_turn(me, waits, blocked_ns)) {
@@ -152,7 +150,7 @@ Report run_sleep(const Options& options)
     TaskTable tasks(1);
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     const uint64_t wait_ns = wait_ns_of(options);
     Samples waits;
     while (!limit.reached(waits.count())) {
@@ -161,7 +159,7 @@ Report run_sleep(const Options& options)
         waits.add(now_ns() - start_ns);
     }
     scope.finish(waits.count(), waits.sum_ns());
-    return make_report("sleep", waits, tasks);
+    return wait_report("sleep", waits, tasks);
 }
 
 // The count is that of turns of both threads; the samples are the waits for the turn.
@@ -209,7 +207,7 @@ Report run_recv(const Options& options)
     ends.feeder.reset();
     announce(options);
     TaskScope scope(tasks[0], "waiter", options.cpu_of(0));
-    const Limit limit(options, kSeconds);
+    const Limit limit(options);
     Samples waits;
     while (!limit.reached(waits.count())) {
         char byte = 'q';
@@ -221,7 +219,7 @@ Report run_recv(const Options& options)
     scope.finish(waits.count(), waits.sum_ns());
     ends.waiter.reset();
     peer.join();
-    return make_report("recv", waits, tasks);
+    return wait_report("recv", waits, tasks);
 }
 
 Report run_read_pipe(const Options& options)

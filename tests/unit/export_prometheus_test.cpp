@@ -13,11 +13,6 @@
 namespace sonde {
 namespace {
 
-bool has_line(const std::string& text, const std::string& line)
-{
-    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
-}
-
 TEST(ExportPrometheus, MatchesTheGoldenFile)
 {
     EXPECT_EQ(to_prometheus(sample_snapshot()), golden("trace.prom"));

@@ -44,6 +44,11 @@ Histogram histogram_of(std::initializer_list<std::pair<uint64_t, uint64_t>> valu
     return histogram;
 }
 
+bool has_line(const std::string& text, const std::string& line)
+{
+    return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
 Snapshot sample_snapshot()
 {
     const nlohmann::json sample = nlohmann::json::parse(golden("sample.json"));

@@ -18,6 +18,9 @@ namespace sonde {
 // Content of tests/fixtures/export/NAME; a missing file throws.
 [[nodiscard]] std::string golden(const std::string& name);
 
+// Whether one of the lines of the text is exactly that.
+[[nodiscard]] bool has_line(const std::string& text, const std::string& line);
+
 // A distribution of the given {value in ns, how often}.
 [[nodiscard]] Histogram histogram_of(std::initializer_list<std::pair<uint64_t, uint64_t>> values);
 

@@ -30,12 +30,6 @@ std::vector<std::string> lines_of(const std::string& text)
     return lines;
 }
 
-bool has_line(const std::string& text, const std::string& line)
-{
-    const std::vector<std::string> lines = lines_of(text);
-    return std::find(lines.begin(), lines.end(), line) != lines.end();
-}
-
 // First word of every line between a title and the next blank line.
 std::vector<std::string> first_words(const std::string& text, const std::string& title)
 {

@@ -14,7 +14,7 @@
 namespace sonde::cli {
 namespace {
 
-constexpr const char* kName = "doctor";
+constexpr const char* kDoctor = "doctor";
 constexpr const char* kGreen = "\033[32m";
 constexpr const char* kYellow = "\033[33m";
 constexpr const char* kRed = "\033[31m";
@@ -141,19 +141,19 @@ int run_doctor(const std::vector<std::string>& arguments)
         app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
     } catch (const CLI::CallForHelp&) {
         const Status written = write_output(app.help());
-        return written ? kDone : report(kName, written.error());
+        return written ? kDone : report(kDoctor, written.error());
     } catch (const CLI::ParseError& error) {
-        return report_usage(kName, std::string(error.what()) + " (see sonde doctor --help)");
+        return report_usage(kDoctor, std::string(error.what()) + " (see sonde doctor --help)");
     }
-    start_log(kName, verbose ? LogLevel::kEverything : LogLevel::kNothing);  // the report says it all
+    start_log(kDoctor, verbose ? LogLevel::kEverything : LogLevel::kNothing);  // the report says it all
     const Result<DoctorReport> examined = examine_host(btf, verbose);
     if (!examined) {
-        return report(kName, examined.error());
+        return report(kDoctor, examined.error());
     }
     const Status written = write_output(output == "json" ? to_json(*examined)
                                                          : to_text(*examined, Paint(use_color(color, STDOUT_FILENO))));
     if (!written) {
-        return report(kName, written.error());
+        return report(kDoctor, written.error());
     }
     return examined->all_work() ? kDone : examined->none_works() ? kUnsupported : kFailed;
 }

@@ -26,7 +26,7 @@
 namespace sonde::cli {
 namespace {
 
-constexpr const char* kName = "trace";
+constexpr const char* kTrace = "trace";
 const std::map<std::string, ProbeKind> kProbes{
     {"sched", ProbeKind::kSched}, {"block", ProbeKind::kBlock}, {"tcp", ProbeKind::kTcp}};
 const std::map<std::string, TaskStore> kTaskStores{
@@ -258,21 +258,21 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     config.verbose = options.verbose;
     Result<std::unique_ptr<TraceSession>> session = TraceSession::load(config);
     if (!session) {
-        return report(kName, session.error());
+        return report(kTrace, session.error());
     }
     if (command) {
         if (Status status = (*session)->follow(command->pid()); !status) {
-            return report(kName, status.error());
+            return report(kTrace, status.error());
         }
     }
     if (Status status = (*session)->attach(); !status) {
-        return report(kName, status.error());
+        return report(kTrace, status.error());
     }
     const Progress progress(target.subject, loop.duration);
     loop.target_pidfd = target.pidfd.get();
     if (command) {
         if (Status status = command->release(); !status) {
-            report(kName, status.error().with("run " + options.command.front()));
+            report(kTrace, status.error().with("run " + options.command.front()));
             return 127;
         }
         loop.target_pidfd = command->pidfd();
@@ -286,7 +286,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     progress.begin();
     const Result<EndReason> end = trace(**session, options, loop, progress);
     if (!end) {
-        return report(kName, end.error());
+        return report(kTrace, end.error());
     }
     if (command && *end == EndReason::kTargetEnded) {
         return command->wait();
@@ -312,7 +312,7 @@ int run_trace(const std::vector<std::string>& arguments)
     if (dashes != arguments.end()) {
         options.command.assign(dashes + 1, arguments.end());
         if (options.command.empty()) {
-            return report_usage(kName, "there is no command behind --");
+            return report_usage(kTrace, "there is no command behind --");
         }
     }
     std::vector<std::string> own(std::make_reverse_iterator(dashes), std::make_reverse_iterator(arguments.begin()));
@@ -320,19 +320,19 @@ int run_trace(const std::vector<std::string>& arguments)
         app.parse(std::move(own));
     } catch (const CLI::CallForHelp&) {
         const Status written = write_output(app.help());
-        return written ? kDone : report(kName, written.error());
+        return written ? kDone : report(kTrace, written.error());
     } catch (const CLI::ParseError& error) {
-        return report_usage(kName, std::string(error.what()) + " (see sonde trace --help)");
+        return report_usage(kTrace, std::string(error.what()) + " (see sonde trace --help)");
     }
     if (!options.command.empty() && app.count("--pid") + app.count("--comm") + app.count("--cgroup") != 0) {
-        return report_usage(kName, "a command and -p, --comm or --cgroup cannot be combined");
+        return report_usage(kTrace, "a command and -p, --comm or --cgroup cannot be combined");
     }
     for (const char* name : {"--pid", "--comm", "--cgroup"}) {
         if (app.count(name) != 0 && app.get_option(name)->as<std::string>().empty()) {
-            return report_usage(kName, std::string(name) + " '' names nothing");
+            return report_usage(kTrace, std::string(name) + " '' names nothing");
         }
     }
-    start_log(kName, options.verbose ? LogLevel::kEverything : LogLevel::kWarnings);
+    start_log(kTrace, options.verbose ? LogLevel::kEverything : LogLevel::kWarnings);
     LoopConfig loop;
     for (const auto& [name, text, into] : {std::tuple("-d", &options.duration, &loop.duration),
                                            std::tuple("--interval", &options.interval, &loop.interval)}) {
@@ -341,13 +341,13 @@ int run_trace(const std::vector<std::string>& arguments)
         }
         const Result<std::chrono::nanoseconds> value = parse_duration(*text);
         if (!value) {
-            return report_usage(kName, std::string(name) + " " + value.error().what);
+            return report_usage(kTrace, std::string(name) + " " + value.error().what);
         }
         *into = *value;
     }
     Result<Target> target = choose_target(options);
     if (!target) {
-        report(kName, target.error());
+        report(kTrace, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
     }
     block_ending_signals();
@@ -355,7 +355,7 @@ int run_trace(const std::vector<std::string>& arguments)
     if (!options.command.empty()) {
         Result<Command> started = Command::start(options.command);
         if (!started) {
-            return report(kName, started.error());
+            return report(kTrace, started.error());
         }
         command.emplace(std::move(*started));
     }

@@ -19,7 +19,7 @@
 namespace sonde {
 namespace {
 
-using SeriesList = std::vector<const HistogramSeries*>;
+using HistogramList = std::vector<const HistogramSeries*>;
 
 std::string percent(double share, int decimals)
 {
@@ -113,7 +113,7 @@ size_t stage_rank(const HistogramSeries& series)
 }
 
 // Series of one device and operation together, in the order of a request's life; groups by their longest.
-void group_block_stages(SeriesList& list)
+void group_block_stages(HistogramList& list)
 {
     std::map<Labels, const HistogramSeries*> longest;
     const auto group = [](const HistogramSeries* series) {
@@ -135,7 +135,7 @@ void group_block_stages(SeriesList& list)
 }
 
 // The columns of the family where its series bear exactly these labels, else none: one column for all.
-std::vector<std::string> label_columns(const Family& family, const SeriesList& list)
+std::vector<std::string> label_columns(const Family& family, const HistogramList& list)
 {
     std::vector<std::string> columns;
     for (const std::string_view column : family.columns) {
@@ -159,7 +159,7 @@ std::vector<std::string> label_columns(const Family& family, const SeriesList& l
     return columns;
 }
 
-void write_table(TextPage& page, const Family& family, SeriesList list)
+void write_table(TextPage& page, const Family& family, HistogramList list)
 {
     std::sort(list.begin(), list.end(), longer);
     // Waiting for nothing in particular is what most threads do most of the time: behind what holds them up.
@@ -197,7 +197,7 @@ void write_table(TextPage& page, const Family& family, SeriesList list)
 
 void write_section(TextPage& page, const Snapshot& s, const Family& family)
 {
-    SeriesList list;
+    HistogramList list;
     for (const HistogramSeries& series : s.histograms) {
         if (series.name == family.name && !series.histogram.empty()) {
             list.push_back(&series);

@@ -14,7 +14,7 @@
 namespace sonde {
 namespace {
 
-using SeriesList = std::vector<const CounterSeries*>;
+using CounterList = std::vector<const CounterSeries*>;
 
 bool is_block(const std::string& name)
 {
@@ -30,15 +30,15 @@ size_t rank(const std::string& name)
 }
 
 // Families in the order of the table, then the unknown ones by name; in each the largest values first.
-std::vector<SeriesList> by_family(const Snapshot& s)
+std::vector<CounterList> by_family(const Snapshot& s)
 {
-    std::map<std::pair<size_t, std::string>, SeriesList> sorted;
+    std::map<std::pair<size_t, std::string>, CounterList> sorted;
     for (const CounterSeries& series : s.counters) {
         if (!is_block(series.name) && series.value != 0) {
             sorted[{rank(series.name), series.name}].push_back(&series);
         }
     }
-    std::vector<SeriesList> families;
+    std::vector<CounterList> families;
     for (auto& [key, list] : sorted) {
         std::stable_sort(list.begin(), list.end(),
                          [](const CounterSeries* a, const CounterSeries* b) { return a->value > b->value; });
@@ -64,7 +64,7 @@ struct CounterRow {
     std::string value;
 };
 
-std::vector<CounterRow> make_rows(const TextPage& page, const SeriesList& list)
+std::vector<CounterRow> make_rows(const TextPage& page, const CounterList& list)
 {
     std::vector<CounterRow> rows;
     for (const CounterSeries* series : list) {
@@ -123,16 +123,16 @@ bool has_counters(const Snapshot& s)
 
 void write_counters(TextPage& page, const Snapshot& s)
 {
-    const std::vector<SeriesList> families = by_family(s);
+    const std::vector<CounterList> families = by_family(s);
     if (families.empty()) {
         page.line(Paint::kPlain, "  " + std::string(kNoCounters));
         return;
     }
     std::vector<std::vector<CounterRow>> shown;
     std::vector<CounterRow> all_shown;
-    for (const SeriesList& list : families) {
+    for (const CounterList& list : families) {
         const auto end = list.begin() + static_cast<ptrdiff_t>(page.shown(list.size()));
-        shown.push_back(make_rows(page, SeriesList(list.begin(), end)));
+        shown.push_back(make_rows(page, CounterList(list.begin(), end)));
         all_shown.insert(all_shown.end(), shown.back().begin(), shown.back().end());
     }
     const Widths widths = measure(page, all_shown);

@@ -19,10 +19,10 @@ namespace {
 
 constexpr std::array<const char*, SONDE_BLOCK_OPS> kOpNames{"read", "write", "flush", "discard", "other"};
 constexpr std::array<const char*, SONDE_BLOCK_STAGES> kStageNames{"total", "queue", "device"};
-constexpr std::array<const char*, SONDE_BLOCK_DROPS> kDropNames{
+constexpr std::array<const char*, SONDE_BLOCK_DROPS> kBlockDropNames{
     "issued before tracing: queue and device time unknown",
     "two requests shared an entry: queue and device time unknown", "no start time", "clock went backward"};
-constexpr uint32_t kFallbackRows = uint32_t{SONDE_BLOCK_OPS} * uint32_t{SONDE_BLOCK_STAGES};
+constexpr uint32_t kBlockFallbackRows = uint32_t{SONDE_BLOCK_OPS} * uint32_t{SONDE_BLOCK_STAGES};
 
 struct OpTotals {
     std::array<Histogram, SONDE_BLOCK_STAGES> stages;
@@ -137,7 +137,7 @@ ProbeStatus BlockProbe::status(const std::map<Key, OpTotals>& totals) const
     for (size_t drop = 0; drop < SONDE_BLOCK_DROPS; ++drop) {
         const uint64_t n = read_shared(skel_->bss->counters.drops[drop]);
         if (n != 0) {
-            status.discarded[kDropNames[drop]] = n;
+            status.discarded[kBlockDropNames[drop]] = n;
         }
     }
     if (read_shared(skel_->bss->counters.devices_full) + read_shared(skel_->bss->counters.chunks_full) != 0) {
@@ -202,7 +202,7 @@ Result<std::unique_ptr<Probe>> load_block_probe(const ProbeOptions& options, con
     bpf_map__set_max_entries(skel->maps.hist_free, options.cpus + 1);
     skel->rodata->nr_cpus = options.cpus;
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
-    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_CHUNKS;
+    skel->data->hist_cursor = 1 + kBlockFallbackRows * SONDE_HIST_CHUNKS;
     set_filter(skel->rodata, options.filter);
     use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "block"); !status) {

@@ -14,18 +14,18 @@ size_t tail_size(const btf_type& type)
         case BTF_KIND_DECL_TAG:
             return sizeof(uint32_t);
         case BTF_KIND_ARRAY:
-            return sizeof(btf_array);
+            return sizeof(struct btf_array);
         case BTF_KIND_STRUCT:
         case BTF_KIND_UNION:
-            return entries * sizeof(btf_member);
+            return entries * sizeof(struct btf_member);
         case BTF_KIND_ENUM:
-            return entries * sizeof(btf_enum);
+            return entries * sizeof(struct btf_enum);
         case BTF_KIND_ENUM64:
-            return entries * sizeof(btf_enum64);
+            return entries * sizeof(struct btf_enum64);
         case BTF_KIND_FUNC_PROTO:
-            return entries * sizeof(btf_param);
+            return entries * sizeof(struct btf_param);
         case BTF_KIND_DATASEC:
-            return entries * sizeof(btf_var_secinfo);
+            return entries * sizeof(struct btf_var_secinfo);
         case BTF_KIND_PTR:
         case BTF_KIND_FWD:
         case BTF_KIND_TYPEDEF:

@@ -41,9 +41,9 @@ constexpr std::array<SeriesName, SONDE_SCHED_SERIES> kSeriesNames{{
     {"sonde_sched_offcpu_seconds", "reason", "other", "off-CPU time"},
 }};
 
-constexpr std::array<const char*, SONDE_SCHED_DROPS> kDropNames{"began before tracing", "no memory for task state",
-                                                                "pid collision", "clock went backward",
-                                                                "event not reported by the kernel"};
+constexpr std::array<const char*, SONDE_SCHED_DROPS> kSchedDropNames{"began before tracing", "no memory for task state",
+                                                                     "pid collision", "clock went backward",
+                                                                     "event not reported by the kernel"};
 
 // "kworker/3:1-events" and "ksoftirqd/3" are the same thing on every CPU: "kworker", "ksoftirqd".
 std::string kthread_name(const std::string& comm)
@@ -208,7 +208,7 @@ void SchedProbe::add_statuses(const ProcessTotals& totals, Snapshot& into)
         for (size_t drop = 0; drop < SONDE_SCHED_DROPS; ++drop) {
             const uint64_t n = read_shared(skel_->bss->counters.drops[drop]);
             if (n != 0) {
-                status.discarded[kDropNames[drop]] = n;
+                status.discarded[kSchedDropNames[drop]] = n;
             }
         }
         const uint64_t merged =

@@ -19,10 +19,10 @@ namespace sonde {
 namespace {
 
 constexpr std::array<const char*, SONDE_PEERS> kPeerNames{"loopback", "private", "public"};
-constexpr std::array<const char*, SONDE_TCP_DROPS> kDropNames{"no memory for socket state", "owner not known yet",
-                                                              "began before tracing", "clock went backward"};
+constexpr std::array<const char*, SONDE_TCP_DROPS> kTcpDropNames{"no memory for socket state", "owner not known yet",
+                                                                 "began before tracing", "clock went backward"};
 constexpr uint32_t kSockHashEntries = 65536;
-constexpr uint32_t kFallbackRows = 4 * SONDE_PEER_SLOTS;
+constexpr uint32_t kTcpFallbackRows = 4 * SONDE_PEER_SLOTS;
 
 struct PortTotals {
     Histogram rtt;
@@ -155,7 +155,7 @@ ProbeStatus TcpProbe::status(const Choice& choice, uint64_t events) const
     for (size_t drop = 0; drop < SONDE_TCP_DROPS; ++drop) {
         const uint64_t n = read_shared(skel_->bss->counters.drops[drop]);
         if (n != 0) {
-            status.discarded[kDropNames[drop]] = n;
+            status.discarded[kTcpDropNames[drop]] = n;
         }
     }
     if (status.state != ProbeState::kOff && read_shared(skel_->bss->counters.ports_full) != 0) {
@@ -240,7 +240,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
     skel->rodata->nr_cpus = options.cpus;
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
     skel->rodata->accept_is_first_read = uses_first_read(mine);
-    skel->data->hist_cursor = 1 + kFallbackRows * SONDE_HIST_CHUNKS;
+    skel->data->hist_cursor = 1 + kTcpFallbackRows * SONDE_HIST_CHUNKS;
     set_filter(skel->rodata, options.filter);
     use_follow_targets(skel->maps.follow_targets, options);
     if (Status status = load_object(skel->skeleton, "tcp"); !status) {
