@@ -15,7 +15,7 @@ sys.dont_write_bytecode = True  # nothing generated into the source tree
 
 import report
 from measures import compare, goals, median_costs, program_costs, spread
-from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, clock, empty, sonde, tools_for
+from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, clock, empty, sonde, start, tools_for
 from workloads import all_workloads, idle_processes, loop_device, program_statistics
 
 IN_PROGRAM = {
@@ -56,7 +56,7 @@ def measure_workload(workload, build_dir, rounds, seconds, results):
             if (workload.name, tool.name) in results.not_run:
                 continue
             try:
-                with RunningTool(tool):
+                with start(tool):
                     traced = getattr(workload.run(seconds), workload.cost)
             except NotRun as reason:
                 results.skip(workload.name, tool.name, reason)
@@ -85,7 +85,7 @@ def measure_programs(workload, build_dir, passes, seconds, results):
                 if (part, tool.name) in results.not_run:
                     continue
                 try:
-                    with RunningTool(tool) as running:
+                    with start(tool) as running:
                         workload.run(seconds)
                         programs = running.programs()
                     if tool.name == "empty":  # the first in the list

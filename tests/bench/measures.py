@@ -85,9 +85,9 @@ def median_costs(passes):
 
 
 def net_ns_per_event(costs, hooks, event):
-    """Net time of the programs on `hooks` (None: of all), per run of those on the hook `event`; None if it never
-    ran."""
-    events = sum(cost.runs for cost in costs if hook_of(cost.name) == event)
+    """Net time of the programs on `hooks` (None: of all), per run of the hook `event`; None if it never ran. Of
+    several programs on that hook, all run at each."""
+    events = max((cost.runs for cost in costs if hook_of(cost.name) == event), default=0)
     counted = [cost for cost in costs if hooks is None or hook_of(cost.name) in hooks]
     net_ns = sum(cost.runs * cost.net_ns_per_run for cost in counted)
     return net_ns / events if events else None
@@ -174,9 +174,12 @@ def goals(results):
         program("in-program, per TCP segment", 60, "tcp", {"tcp_probe"}, "tcp_probe"),
         program_ratio("in-program, block: sonde / the best peer", 0.25, "block", "complete",
                       ("biolatency 1", "bpftrace block.bt")),
+        program_ratio("in-program, block: sonde / peers for all its stages", 0.25, "block", "complete",
+                      ("biolatency -DF, with and without -Q",)),
         program_ratio("in-program, TCP: sonde / tcprtt", 0.3, "tcp", "tcp_probe", ("tcprtt -i 1",)),
         added_ratio("sched-pipe: added by sonde / by empty programs", 2.0, ("empty",)),
         added_ratio("sched-pipe: added by sonde / by the best peer", 0.4, ("runqlat -P 1", "bpftrace sched.bt")),
+        added_ratio("sched-pipe: added by sonde / by peers for all its times", 0.4, ("runqlat, cpudist, cpudist -O",)),
         Goal("mixed load, all probes: CPU time added", 2, "%", 100 * (mixed.slow_down.middle - 1) if mixed else None,
              (100 * (mixed.slow_down.least - 1), 100 * (mixed.slow_down.most - 1)) if mixed else None),
         Goal("from exec until all count, median", 100, "ms", start.middle * 1e3 if start else None),

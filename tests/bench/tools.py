@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,6 +44,39 @@ class Tool:
         if self.needs_tracefs and not (TRACEFS / "events").is_dir():
             return WITH_TRACEFS + argv
         return argv
+
+
+@dataclass(frozen=True)
+class ToolSet:
+    """Tools that trace at the same time: together they answer what another answers alone."""
+
+    name: str
+    tools: tuple
+
+
+def start(tool):
+    """A context manager, in whose body the tool, or all of a set, traces."""
+    return RunningSet(tool) if isinstance(tool, ToolSet) else RunningTool(tool)
+
+
+class RunningSet:
+    def __init__(self, tool_set):
+        self.members = [RunningTool(tool) for tool in tool_set.tools]
+
+    def __enter__(self):
+        with ExitStack() as stack:
+            for member in self.members:
+                stack.enter_context(member)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exception):
+        return self._stack.__exit__(*exception)
+
+    def programs(self):
+        """As that of a tool; the names of its members' programs are made different."""
+        return {f"{name}, {number}": counts for number, member in enumerate(self.members, 1)
+                for name, counts in member.programs().items()}  # fmt: skip
 
 
 class RunningTool:
@@ -178,16 +212,29 @@ def bpftrace(name):
     return Tool(f"bpftrace {name}.bt", ("bpftrace", str(script)), "tracing", needs_tracefs=True)
 
 
+def biolatency(*options):
+    command = ("biolatency", *options, "1")
+    return Tool(" ".join(command), command, "Tracing", needs_tracefs=True)
+
+
 RUNQLAT = Tool("runqlat -P 1", ("runqlat", "-P", "1"), "Tracing")
-BIOLATENCY = Tool("biolatency 1", ("biolatency", "1"), "Tracing", needs_tracefs=True)
+BIOLATENCY = biolatency()
 TCPRTT = Tool("tcprtt -i 1", ("tcprtt", "-i", "1"), "Tracing", needs_tracefs=True)
+# What it takes to learn from libbpf-tools what sonde tells: times on the run queue, on and off the CPU per process; the
+# time in the device and, with -Q, that in the queue, per disk and operation.
+SCHED_TOOLS = ToolSet("runqlat, cpudist, cpudist -O", (
+    RUNQLAT,
+    Tool("cpudist -P 1", ("cpudist", "-P", "1"), "Tracing"),
+    Tool("cpudist -O -P 1", ("cpudist", "-O", "-P", "1"), "Tracing"),
+))  # fmt: skip
+BLOCK_TOOLS = ToolSet("biolatency -DF, with and without -Q", (biolatency("-D", "-F"), biolatency("-D", "-F", "-Q")))
 
 
 def tools_for(build_dir, probes):
     """The tools that measure what sonde's probes measure, the limit first."""
     peers = {
-        "sched": [RUNQLAT, bpftrace("sched")],
-        "block": [BIOLATENCY, bpftrace("block")],
+        "sched": [RUNQLAT, bpftrace("sched"), SCHED_TOOLS],
+        "block": [BIOLATENCY, bpftrace("block"), BLOCK_TOOLS],
         "tcp": [TCPRTT, bpftrace("tcp")],
         "sched,block,tcp": [RUNQLAT, BIOLATENCY],
     }

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// --btf FILE as a file: raw BTF, or an ELF file around it, which libelf and libbpf take apart.
+// --btf FILE as a file: raw BTF, or an ELF file around it, which libelf takes apart.
 #include "userspace/probes/btf_file.h"
-
-#include <bpf/libbpf.h>
 
 #include "tests/fuzz/input_tree.h"
 #include "tests/fuzz/require.h"
@@ -15,7 +13,6 @@ using fuzz::require;
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
 {
     static const fuzz::InputFile file;
-    libbpf_set_print(nullptr);
     file.set(data, size);
     const Result<std::vector<char>> bytes = read_btf_file(file.path());
     if (bytes) {

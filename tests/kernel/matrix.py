@@ -3,8 +3,8 @@
 """Prints what sonde measures on which kernel, with which hook, and whether the kernel tests pass there.
 
 Usage: tests/kernel/matrix.py BUILD_DIR [CELL...]     as root; a cell takes two to three minutes
-Cells: 6.1, 6.1-integrity, 6.1-confidentiality, the same of 6.12 (virtual machines; ctest runs them too, as vm_6_1_none
-       and so on), and live, this machine as it is. All seven by default.
+Cells: 6.1, 6.1-integrity, 6.1-confidentiality, the same of 6.12 (virtual machines; ctest runs the most telling tests
+       in each, as vm_6_1_none and so on), and live, this machine as it is. All seven by default.
 Exit:  0 if in each cell all tests passed or were skipped and the kernel reported no bug, else 1.
 """
 import collections

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/probes/btf_file.h"
 
+#include <elf.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <string_view>
 
 #include "tests/unit/btf_bytes.h"
 #include "userspace/probes/features.h"
+#include "userspace/probes/raw_btf.h"
 
 namespace sonde {
 namespace {
@@ -60,6 +64,44 @@ TEST_F(BtfFile, RefusesWhatIsNoFileOfTypes)
     EXPECT_EQ(what(fifo), fifo + ": not a regular file");  // and not waiting for somebody to write into it
     const std::string text = write({'t', 'e', 'x', 't'});
     EXPECT_TRUE(what(text).starts_with(text + ": ")) << what(text);
+}
+
+TEST_F(BtfFile, FindsTheTypesInAnElfFile)
+{
+    const Result<std::vector<char>> bytes = read_btf_file(SONDE_BPF_OBJECT);
+    ASSERT_TRUE(bytes) << bytes.error().what;
+    const Result<RawBtf> btf = RawBtf::open(*bytes);
+    ASSERT_TRUE(btf) << btf.error().what;
+    EXPECT_GT(btf->count(), 100U);
+}
+
+TEST_F(BtfFile, SaysWhatAnElfFileLacks)
+{
+    const std::string self = "/proc/self/exe";
+    const Result<std::vector<char>> bytes = read_btf_file(self);
+    ASSERT_FALSE(bytes);
+    EXPECT_EQ(bytes.error().what, self + ": an ELF file without a section .BTF");
+}
+
+TEST_F(BtfFile, ASectionWithoutBytesIsAnError)
+{
+    std::ifstream object(SONDE_BPF_OBJECT, std::ios::binary);
+    std::vector<char> bytes{std::istreambuf_iterator<char>(object), {}};
+    auto* file = reinterpret_cast<Elf64_Ehdr*>(bytes.data());
+    auto* sections = reinterpret_cast<Elf64_Shdr*>(bytes.data() + file->e_shoff);
+    const char* names = bytes.data() + sections[file->e_shstrndx].sh_offset;
+    int found = 0;
+    for (int i = 0; i < file->e_shnum; ++i) {
+        if (std::string_view(names + sections[i].sh_name) == ".BTF") {
+            sections[i].sh_type = SHT_NOBITS;  // has a size, and nothing in the file; libbpf reads address 0
+            ++found;
+        }
+    }
+    ASSERT_EQ(found, 1);
+    const std::string path = write(bytes);
+    const Result<std::vector<char>> read = read_btf_file(path);
+    ASSERT_FALSE(read);
+    EXPECT_EQ(read.error().what, path + ": its section .BTF cannot be read");
 }
 
 TEST_F(BtfFile, RefusesAFileThatNeverEnds)

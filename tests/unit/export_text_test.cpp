@@ -181,6 +181,18 @@ TEST(ExportText, ShowsWhatUnknownMeasurementsAndFamiliesSay)
     EXPECT_NE(text.find("netns=7, peer=public"), std::string::npos);
 }
 
+TEST(ExportText, ARateBeyondAllNumbersIsStillOne)
+{
+    Snapshot s;
+    s.duration_s = 1e-9;
+    s.probes = {{"block I/O latency", "tp_btf/block_rq_complete", ProbeState::kOk, "", 1, {}, 0, 0}};
+    s.histograms = {{"sonde_block_io_latency_seconds",
+                     {{"device", "vda"}, {"op", "read"}, {"stage", "total"}},
+                     histogram_of({{5, 1}})}};
+    s.counters = {{"sonde_block_io_bytes_total", {{"device", "vda"}, {"op", "read"}}, UINT64_MAX}};
+    EXPECT_NE(to_text(s, kWide).find("vda read: 18.4 EB, 10.0 EB/s"), std::string::npos) << to_text(s, kWide);
+}
+
 TEST(ExportText, AnEmptySnapshotHasAHeader)
 {
     EXPECT_EQ(to_text(Snapshot(), kWide), "sonde trace: host , kernel , from 1970-01-01 00:00:00 UTC, 0 measured\n");

@@ -171,7 +171,7 @@ void write_block_traffic(TextPage& page, const Snapshot& s)
         }
         text.append(": ").append(format_bytes(traffic.bytes));
         if (s.duration_s > 0) {
-            const double rate = static_cast<double>(traffic.bytes) / s.duration_s;
+            const double rate = std::min(static_cast<double>(traffic.bytes) / s.duration_s, 1e19);  // below 2^64
             text += ", " + format_bytes(static_cast<uint64_t>(rate)) + "/s";
         }
         text += ", " + counted(traffic.errors, "error");

@@ -1,34 +1,52 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/probes/btf_file.h"
 
-#include <bpf/libbpf.h>
 #include <fcntl.h>
+#include <gelf.h>
 #include <linux/btf.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <memory>
+#include <string_view>
 
 #include "userspace/base/unique_fd.h"
-#include "userspace/probes/libbpf_ptr.h"
 
 namespace sonde {
 namespace {
 
-constexpr off_t kMaxBytes = off_t{64} << 20;  // kernels of distributions have some 5 MB
+constexpr uint64_t kMaxBytes = uint64_t{64} << 20;  // kernels of distributions have some 5 MB
 
-Result<std::vector<char>> from_elf(const std::string& path)
+struct ElfDeleter {
+    void operator()(Elf* elf) const { elf_end(elf); }
+};
+
+// The section .BTF. libelf is asked, not libbpf, which takes the file's word for what it holds.
+Result<std::vector<char>> from_elf(int fd, const std::string& path)
 {
-    const BtfPtr parsed(btf__parse_elf(path.c_str(), nullptr));
-    if (!parsed) {
-        std::array<char, 128> reason;
-        libbpf_strerror(errno, reason.data(), reason.size());  // libbpf has numbers of its own
-        return Error{EINVAL, path + ": " + reason.data()};
+    elf_version(EV_CURRENT);
+    const std::unique_ptr<Elf, ElfDeleter> elf(elf_begin(fd, ELF_C_READ, nullptr));
+    size_t names = 0;
+    if (!elf || elf_kind(elf.get()) != ELF_K_ELF || elf_getshdrstrndx(elf.get(), &names) != 0) {
+        return Error{EINVAL, path + ": neither BTF nor an ELF file"};
     }
-    __u32 size = 0;
-    const char* begin = static_cast<const char*>(btf__raw_data(parsed.get(), &size));
-    return begin != nullptr ? Result<std::vector<char>>(std::vector<char>(begin, begin + size))
-                            : Error::from_errno(ENOMEM, path);
+    for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf.get(), section)) != nullptr;) {
+        GElf_Shdr header;
+        const char* name = gelf_getshdr(section, &header) != nullptr ? elf_strptr(elf.get(), names, header.sh_name) : nullptr;
+        if (name == nullptr || std::string_view(name) != ".BTF") {
+            continue;
+        }
+        if (header.sh_size > kMaxBytes) {
+            return Error::from_errno(EFBIG, path);
+        }
+        const Elf_Data* data = header.sh_type == SHT_PROGBITS ? elf_rawdata(section, nullptr) : nullptr;
+        if (data == nullptr || data->d_buf == nullptr) {
+            return Error{EINVAL, path + ": its section .BTF cannot be read"};
+        }
+        const char* begin = static_cast<const char*>(data->d_buf);
+        return std::vector<char>(begin, begin + data->d_size);
+    }
+    return Error{EINVAL, path + ": an ELF file without a section .BTF"};
 }
 
 }  // namespace
@@ -59,9 +77,9 @@ Result<std::vector<char>> read_btf_file(const std::string& path)
     }
     uint16_t magic = 0;
     if (::pread(fd.get(), &magic, sizeof(magic), 0) != sizeof(magic) || magic != BTF_MAGIC) {
-        return from_elf(path);
+        return from_elf(fd.get(), path);
     }
-    if (info.st_size > kMaxBytes) {
+    if (static_cast<uint64_t>(info.st_size) > kMaxBytes) {
         return Error::from_errno(EFBIG, path);
     }
     return read_bytes(fd.get(), static_cast<size_t>(info.st_size), path);
