@@ -5,8 +5,9 @@
  * Problem: the end of a request is one event, block_rq_complete, but its beginning and its hand-over to the
  * driver are others, and a hash keyed by request costs more than the I/O stack's own bookkeeping.
  *
- * Idea: the kernel keeps the time of allocation in the request (start_time_ns), so `total` needs no event
- * but the last. The time of issue is kept by the kernel only for queues with statistics (QUEUE_FLAG_STATS), so
+ * Idea: the kernel keeps the time at which it began to account the request (start_time_ns), so `total` needs no event
+ * but the last. It is there only with the queue's setting iostats; since 6.13 a request that is not accounted keeps the
+ * time of the one before it in the same memory, but has no `part`. The time of issue is kept by the kernel only for queues with statistics (QUEUE_FLAG_STATS), so
  * block_rq_issue notes it, in a table indexed by a hash of the request's address: queues allocate their requests
  * once, so there are few addresses, and no lock is needed. An entry names its request; where two requests in flight
  * share an entry, the older loses its stages and is counted. (With a filter the index is made of queue, hardware
@@ -19,7 +20,8 @@
  * the former, writes with no bytes are not counted.
  *
  * Limits: since 6.9 start_time_ns may be the time at which the submitter began to plug, so it may be early by
- * the time in which a batch of requests was prepared. Devices without requests (device mapper, md, zram) do
+ * the time in which a batch of requests was prepared. Where all tags of a queue without scheduler are taken, the
+ * submitter sleeps before there is a request: that wait is off-CPU time (disk), not in here. Devices without requests (device mapper, md, zram) do
  * not show; those below them do.
  */
 #include "bpf/abi/block.h"
@@ -228,20 +230,21 @@ static __always_inline u64 block__queued(u64 start, u64 issue) { return start < 
 /* The times of a request of which not all is known. A global function: it is needed rarely, and verified once. */
 __noinline int block__incomplete(struct sonde_block_series *series, u32 op, u64 start, u64 issue, u64 now)
 {
-    u64 from = start ? start : issue;
-
     if (!series)
         return 0;
-    if (!from)
+    if (!start)
         block__count(&counters.drops[SONDE_BLOCK_DROP_NO_START]);
-    if (from > now || issue > now)
+    if (start > now || issue > now)
         block__count(&counters.drops[SONDE_BLOCK_DROP_CLOCK_BACKWARD]);
-    if (from && from <= now)
-        block__record(series, op, SONDE_BLOCK_TOTAL, now - from);
+    if (start && start <= now)
+        block__record(series, op, SONDE_BLOCK_TOTAL, now - start);
     if (issue && issue <= now)
         block__record(series, op, SONDE_BLOCK_DEVICE, now - issue);
     return 0;
 }
+
+/* Flushes are never accounted; the time of each is set when it is made. */
+static __always_inline bool block__has_start(u32 op, void *part) { return part || op == SONDE_BLOCK_FLUSH; }
 
 static __always_inline int block__complete(const bool btf, struct request *rq, u32 error, u32 nr_bytes)
 {
@@ -254,7 +257,9 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     u32 device = (u32)FIELD(btf, disk, major) << MINOR_BITS | FIELD(btf, disk, first_minor);
     u32 bytes_left = FIELD(btf, rq, __data_len);
     u64 start = FIELD(btf, rq, start_time_ns);
+    void *part = FIELD(btf, rq, part);
     u32 op = block__op(FIELD(btf, rq, cmd_flags));
+    bool is_last = nr_bytes >= bytes_left;
     struct sonde_block_series *series;
     struct sonde_block_rows *r;
     u64 issue = 0;
@@ -264,29 +269,28 @@ static __always_inline int block__complete(const bool btf, struct request *rq, u
     if (!stamp)
         return 0;
     mine = stamp->request == (u64)rq;
-    if (nr_bytes < bytes_left) {
-        block__count(&counters.partial);
-        return 0;
-    }
     if (filter_kind != SONDE_FILTER_NONE && !mine) {
-        if (stamp->request)
+        if (is_last && stamp->request)
             block__count(&counters.drops[SONDE_BLOCK_DROP_STAMP_LOST]);
         return 0;
     }
     if (filter_kind != SONDE_FILTER_NONE && !(stamp->issue & STAMP_WANTED)) {
-        stamp->request = 0;
+        if (is_last)
+            stamp->request = 0;
         return 0;
     }
-    if (nr_bytes == 0 && (op == SONDE_BLOCK_READ || op == SONDE_BLOCK_WRITE)) {
-        block__count(&counters.without_data);
+    if (nr_bytes == 0 && (op == SONDE_BLOCK_READ || op == SONDE_BLOCK_WRITE))
         return 0;
-    }
     index = bpf_get_smp_processor_id() * SONDE_BLOCK_DEVICES + block__slot(device);
     r = bpf_map_lookup_elem(&rows, &index);
     if (!r || op >= SONDE_BLOCK_OPS)
         return 0;
     series = &r->op[op];
     series->bytes += nr_bytes;
+    if (!is_last)
+        return 0;
+    if (!block__has_start(op, part))
+        start = 0;
     if (error)
         series->errors++;
     if (mine)

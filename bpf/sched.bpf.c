@@ -95,10 +95,14 @@ static __always_inline void sched__unknown_interval(struct task_entry *t)
     task__drop(t->state == TASK_STATE_KNOWN ? SONDE_SCHED_DROP_BEGAN_BEFORE : SONDE_SCHED_DROP_EVENT_MISSING);
 }
 
+/* Since 5.18 the fourth argument of the tracepoint is the state with which prev called the scheduler; the task's own may
+ * already be that of a wakeup on another CPU. */
+const volatile bool switch_has_state = false;
+
 static __always_inline void sched__switch_out(const bool btf, struct task_struct *p, struct task_entry *t,
-                                              bool preempt, u64 now)
+                                              bool preempt, const u64 *arguments, u64 now)
 {
-    u32 state = FIELD(btf, p, __state);
+    u32 state = switch_has_state ? arguments[3] : FIELD(btf, p, __state);
     struct sonde_sched_rows *r = bpf_map_lookup_elem(&rows, &t->slot);
 
     if (t->unnamed) {
@@ -146,7 +150,7 @@ static __always_inline void sched__switch_in(const bool btf, struct task_struct 
 }
 
 static __always_inline int sched__switch(const bool btf, bool preempt, struct task_struct *prev,
-                                         struct task_struct *next)
+                                         struct task_struct *next, const u64 *arguments)
 {
     u64 now = filter_kind == SONDE_FILTER_NONE ? bpf_ktime_get_ns() : 0;
     struct task_entry *out = NULL, *in = NULL;
@@ -171,7 +175,7 @@ static __always_inline int sched__switch(const bool btf, bool preempt, struct ta
     if (filter_kind != SONDE_FILTER_NONE)
         now = bpf_ktime_get_ns();
     if (out)
-        sched__switch_out(btf, prev, out, preempt, now);
+        sched__switch_out(btf, prev, out, preempt, arguments, now);
     if (in)
         sched__switch_in(btf, next, in, now);
     return 0;
@@ -235,13 +239,13 @@ int BPF_PROG(sonde_wakeup_new_raw, struct task_struct *p) { return sched__wakeup
 SEC("tp_btf/sched_switch")
 int BPF_PROG(sonde_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-    return sched__switch(true, preempt, prev, next);
+    return sched__switch(true, preempt, prev, next, ctx);
 }
 
 SEC("raw_tp/sched_switch")
 int BPF_PROG(sonde_switch_raw, bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-    return sched__switch(false, preempt, prev, next);
+    return sched__switch(false, preempt, prev, next, ctx);
 }
 
 SEC("tp_btf/task_rename")

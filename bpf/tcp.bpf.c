@@ -11,8 +11,11 @@
  * acknowledgement is picked up when the connection changes its state, for instance when it is closed; on
  * a connection that stays open and silent it is still to come.
  *
- * Limits: two segments sent in the same microsecond and acknowledged one by one count as one sample. Samples
- * that the kernel refuses as ambiguous (of retransmitted segments) are not seen.
+ * Limits: two segments sent in the same microsecond and acknowledged one by one count as one sample. The sample of a
+ * segment that was sent again is left out by the kernel only if it is below the connection's least RTT (tcp_rack_advance):
+ * where the answer to the first sending comes after the second, it is too short. Once the peer has closed its side, a
+ * connection no longer passes tcp_probe: one last sample is picked up at the end. A packet that is sent again counts once,
+ * also when it is several segments long.
  */
 #include "bpf/lib/common.bpf.h"
 
@@ -181,11 +184,13 @@ static __always_inline int tcp__state(const bool btf, struct sock *sk, int from,
         sock__used_by(btf, e, current);
         e->since_ns = bpf_ktime_get_ns();
     } else if (from == TCP_SYN_SENT) {
-        /* Known only now: the local port was not chosen when the state became SYN_SENT. */
+        /* Known only now: the local port was not chosen when the state became SYN_SENT. Who connects is known from
+         * then, or not at all. */
         u8 owner = e->owner;
 
         sock__name(btf, sk, e);
-        e->owner = owner;
+        if (owner != SOCK_OWNER_UNKNOWN)
+            e->owner = owner;
         e->since_ns = 0;
         if (to == TCP_ESTABLISHED)
             tcp__connected(btf, sk, e, since);
@@ -221,6 +226,8 @@ static __always_inline int tcp__accept(struct sock *sk)
     e = sock__entry(true, sk);
     if (!e)
         return 0;
+    if (!e->named)
+        tcp__adopt(true, sk, e);
     sock__used_by(true, e, bpf_get_current_task_btf());
     since = e->since_ns;
     if (!since && sk->__sk_common.skc_state == TCP_SYN_RECV)
@@ -309,11 +316,21 @@ int BPF_PROG(sonde_tcp_read_raw, struct sock *sk)
     return tcp__read(false, sk, (struct task_struct *)bpf_get_current_task());
 }
 
+/* Since 6.17 the tracepoint has an argument more, and also tells of what could not be sent. */
+const volatile bool retransmit_has_error = false;
+#define RETRANSMIT_FAILED(ctx) (retransmit_has_error && (int)(ctx)[2])
+
 SEC("tp_btf/tcp_retransmit_skb")
-int BPF_PROG(sonde_tcp_retransmit, struct sock *sk) { return tcp__retransmit(true, sk); }
+int BPF_PROG(sonde_tcp_retransmit, struct sock *sk)
+{
+    return RETRANSMIT_FAILED(ctx) ? 0 : tcp__retransmit(true, sk);
+}
 
 SEC("raw_tp/tcp_retransmit_skb")
-int BPF_PROG(sonde_tcp_retransmit_raw, struct sock *sk) { return tcp__retransmit(false, sk); }
+int BPF_PROG(sonde_tcp_retransmit_raw, struct sock *sk)
+{
+    return RETRANSMIT_FAILED(ctx) ? 0 : tcp__retransmit(false, sk);
+}
 
 SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(sonde_tcp_synack, struct sock *listener, struct request_sock *req)

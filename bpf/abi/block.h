@@ -15,8 +15,8 @@ enum sonde_block_op {
 };
 
 enum sonde_block_stage {
-    SONDE_BLOCK_TOTAL,  /* from the allocation of the request to its completion */
-    SONDE_BLOCK_QUEUE,  /* from the allocation to the (last) hand-over to the driver */
+    SONDE_BLOCK_TOTAL,  /* from when the kernel began to account the request to its completion */
+    SONDE_BLOCK_QUEUE,  /* from then to the (last) hand-over to the driver */
     SONDE_BLOCK_DEVICE, /* from there to the completion */
     SONDE_BLOCK_STAGES,
 };
@@ -25,7 +25,7 @@ enum sonde_block_drop {
     SONDE_BLOCK_DROP_NOT_ISSUED_HERE, /* issued before tracing began: total is known, queue and device are not */
     SONDE_BLOCK_DROP_STAMP_LOST,      /* two requests in flight shared an entry: likewise. When the younger one
                                          completes first, the older is counted as NOT_ISSUED_HERE */
-    SONDE_BLOCK_DROP_NO_START,        /* the queue keeps no start times and the issue was not seen: nothing */
+    SONDE_BLOCK_DROP_NO_START,        /* the kernel did not account it: device is known, total and queue are not */
     SONDE_BLOCK_DROP_CLOCK_BACKWARD,
     SONDE_BLOCK_DROPS,
 };
@@ -54,8 +54,6 @@ struct sonde_block_rows {
 
 struct sonde_block_counters {
     __u64 drops[SONDE_BLOCK_DROPS];
-    __u64 partial;      /* completions of a part of a request: the rest is still to come */
-    __u64 without_data; /* parents of flushes: their flush is counted, they are not */
     __u64 devices_full;
     __u64 chunks_full;
 };

@@ -30,6 +30,7 @@ enum sonde_wait_hint {
     SONDE_WAIT_SLEEP,
     SONDE_WAIT_FILE,        /* depends on the descriptor: network for a socket, disk when uninterruptible */
     SONDE_WAIT_KERNEL_LOCK, /* lock when uninterruptible (mmap_lock), else other */
+    SONDE_WAIT_RING,        /* io_uring: for disks, sockets or timers, it does not say which: other */
 };
 
 #define SONDE_MAX_SYSCALLS 512

@@ -7,8 +7,8 @@
  * hold the number of the system call, or -1 when the kernel was entered by an exception, which for a blocked
  * task means a page fault. A table made by user space says what each system call waits for.
  *
- * Limits: epoll and poll count as network, whatever they watch. Blocking on a pipe, a terminal or an eventfd
- * is `other`; when a descriptor changes from one to a socket, up to 15 waits are still counted as before. Kernel threads have no system call: disk when in iowait, else `other`. Without BTF (raw_tp)
+ * Limits: epoll and poll count as network, whatever they watch. Blocking on a pipe, a terminal, an eventfd or for
+ * io_uring is `other` (since 6.5 the kernel calls every wait for io_uring an iowait); when a descriptor changes from one to a socket, up to 15 waits are still counted as before. Kernel threads have no system call: disk when in iowait, else `other`. Without BTF (raw_tp)
  * only disk (iowait) is known.
  */
 #ifndef SONDE_LIB_OFFCPU_BPF_H
@@ -63,14 +63,16 @@ static __always_inline bool offcpu__waits_for_socket(struct task_struct *p, u64 
 }
 
 static __always_inline enum sonde_sched_series offcpu__by_syscall(struct task_struct *p, u32 state,
-                                                                  struct pt_regs *regs, u64 nr,
+                                                                  struct pt_regs *regs, bool iowait,
                                                                   struct file_hint *hint)
 {
     bool uninterruptible = state & TASK_UNINTERRUPTIBLE;
+    u64 nr = regs__syscall(regs);
+    u8 waits_for = nr < SONDE_MAX_SYSCALLS ? syscall_reason[nr] : SONDE_WAIT_OTHER;
 
-    if (nr >= SONDE_MAX_SYSCALLS)
-        return SONDE_OFFCPU_OTHER;
-    switch (syscall_reason[nr]) {
+    if (iowait && waits_for != SONDE_WAIT_RING)
+        return SONDE_OFFCPU_DISK;
+    switch (waits_for) {
     case SONDE_WAIT_DISK:
         return SONDE_OFFCPU_DISK;
     case SONDE_WAIT_LOCK:
@@ -100,7 +102,6 @@ __noinline int offcpu__reason_of_current(u32 state, struct file_hint *hint)
     struct task_struct *task = bpf_get_current_task_btf();
     bool iowait = BPF_CORE_READ_BITFIELD(task, in_iowait);
     struct pt_regs *regs;
-    long nr;
 
     if (!hint)
         return SONDE_OFFCPU_OTHER;
@@ -109,14 +110,11 @@ __noinline int offcpu__reason_of_current(u32 state, struct file_hint *hint)
     if (task->flags & PF_MEMALLOC)
         return SONDE_OFFCPU_FAULT;
     regs = (struct pt_regs *)bpf_task_pt_regs(task);
-    nr = regs__syscall(regs);
-    if (nr == -1)
+    if (regs__syscall(regs) == -1)
         return state & TASK_UNINTERRUPTIBLE ? SONDE_OFFCPU_FAULT : SONDE_OFFCPU_OTHER;
-    if (iowait)
-        return SONDE_OFFCPU_DISK;
     if (task__is_compat(task))
-        return SONDE_OFFCPU_OTHER;
-    return offcpu__by_syscall(task, state, regs, nr, hint);
+        return iowait ? SONDE_OFFCPU_DISK : SONDE_OFFCPU_OTHER;
+    return offcpu__by_syscall(task, state, regs, iowait, hint);
 }
 
 /* The same without BTF: no registers. */

@@ -64,19 +64,27 @@ u32 waiting_for_accept = 0;
 
 static __always_inline void tcp__count(u64 *counter) { __sync_fetch_and_add(counter, 1); }
 
+#define PORT_TRIES 8
+
 /* A slot for a port, out of the first `limit`. */
 __noinline u32 port__add(u32 port, u32 limit)
 {
-    u32 slot = __sync_fetch_and_add(&ports_used, 1);
+    u32 slot = SONDE_TCP_PORT_OTHER, used;
 
-    if (slot >= limit || slot >= SONDE_TCP_PORTS) {
-        __sync_fetch_and_sub(&ports_used, 1);
+    for (int i = 0; i < PORT_TRIES; i++) {
+        used = *(volatile u32 *)&ports_used;
+        if (used >= limit || used >= SONDE_TCP_PORTS)
+            break;
+        if (__sync_val_compare_and_swap(&ports_used, used, used + 1) == used) {
+            port_of_slot[used] = port;
+            slot = used;
+            break;
+        }
+    }
+    if (slot == SONDE_TCP_PORT_OTHER) {
         tcp__count(&counters.ports_full);
         if (limit < SONDE_TCP_PORTS)
-            return SONDE_TCP_PORT_OTHER; /* it may still be listened on one day */
-        slot = SONDE_TCP_PORT_OTHER;
-    } else {
-        port_of_slot[slot] = port;
+            return slot; /* it may still be listened on one day */
     }
     bpf_map_update_elem(&ports, &port, &slot, BPF_ANY);
     return slot;

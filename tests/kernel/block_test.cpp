@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cmath>
 #include <deque>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/kernel/block_devices.h"
@@ -19,6 +22,8 @@ namespace {
 using nlohmann::json;
 
 constexpr uint64_t kRequestBytes = 4096;
+constexpr const char* kNotAccounted =
+    "the kernel did not account it (iostats off, or a command of the driver): total and queue time unknown";
 constexpr const char* kIssuedBefore = "issued before tracing: queue and device time unknown";
 
 class Block : public KernelTest, public ::testing::WithParamInterface<Hooks> {
@@ -38,7 +43,8 @@ class Block : public KernelTest, public ::testing::WithParamInterface<Hooks> {
     }
 
     // Runs a load whose requests are all of one kind, as `op`.
-    [[nodiscard]] Measured measure(const std::string& load, uint64_t count, const std::string& op) const
+    [[nodiscard]] Measured measure(const std::string& load, uint64_t count, const std::string& op,
+                                   const std::string& stage = "total") const
     {
         std::vector<std::string> arguments{load, "--file", loop_.path(), "--count", amount(count)};
         if (op != "read") {
@@ -52,7 +58,7 @@ class Block : public KernelTest, public ::testing::WithParamInterface<Hooks> {
             return measured;
         };
         return measure_complete(once, [&](const Measured& measured) {
-            return latency(measured.snapshot, op, "total").count() == measured.truth["count"];
+            return latency(measured.snapshot, op, stage).count() == measured.truth["count"];
         });
     }
 
@@ -183,6 +189,21 @@ TEST_P(Block, ARequestInFlightAtTheStartHasATotalButNoStages)
     EXPECT_EQ(latency(snapshot, "write", "device").count(), 0U);
     EXPECT_GE(discarded(snapshot, "block I/O latency", kIssuedBefore), 1U);
     EXPECT_EQ(bytes(snapshot, "write"), kRequestBytes);
+}
+
+// Since 6.13 such a request still bears the time of an earlier one, here of one that is a second old.
+TEST_P(Block, WithoutIostatsOnlyTheTimeInTheDeviceIsKnown)
+{
+    run_load({"direct-read", "--file", loop_.path(), "--count", "100"});
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+    std::ofstream("/sys/block/" + loop_.name() + "/queue/iostats") << 0 << std::flush;
+    const Measured read = measure("direct-read", 200, "read", "device");
+    const auto count = read.truth["count"].get<uint64_t>();
+    EXPECT_EQ(latency(read.snapshot, "read", "device").count(), count);
+    EXPECT_EQ(latency(read.snapshot, "read", "total").count(), 0U);
+    EXPECT_EQ(latency(read.snapshot, "read", "queue").count(), 0U);
+    EXPECT_EQ(bytes(read.snapshot, "read"), count * kRequestBytes);
+    EXPECT_GE(discarded(read.snapshot, "block I/O latency", kNotAccounted), count);
 }
 
 TEST_P(Block, RequestsInFlightTogetherKeepTheirStages)

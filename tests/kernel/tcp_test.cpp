@@ -2,13 +2,14 @@
 //
 // TCP over loopback: round-trip times, connects, accepts, refusals, resets.
 #include <gtest/gtest.h>
-#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <string>
 
+#include "tests/kernel/listener.h"
 #include "tests/kernel/load_run.h"
 #include "tests/kernel/tracer.h"
 
@@ -158,24 +159,48 @@ TEST_P(Tcp, RefusedConnectsAreFailures)
               truth["refused"].get<uint64_t>());
 }
 
+// Its SYN finds the queue of the listener full; the one that TCP sends after a second does not.
+TEST_P(Tcp, AConnectUnderWayWhenTracingBeganIsDiscardedAndItsRoundTripsCount)
+{
+    constexpr uint64_t kBytes = 20;
+    Listener listener(0);
+    const UniqueFd first = listener.connect();  // a queue of 0 has room for one
+    UniqueFd under_way = listener.connect(SOCK_NONBLOCK);
+    pollfd writable{under_way.get(), POLLOUT, 0};
+    ASSERT_EQ(poll(&writable, 1, 100), 0) << "the listen queue is not full";
+
+    Tracer tracer(config());
+    ASSERT_TRUE(listener.accept());
+    ASSERT_EQ(poll(&writable, 1, 10'000), 1);
+    const UniqueFd server = listener.accept();
+    ASSERT_TRUE(server);
+    for (uint64_t i = 0; i < kBytes; ++i) {
+        char byte = 'q';
+        ASSERT_EQ(write(under_way.get(), &byte, 1), 1);
+        ASSERT_EQ(read(server.get(), &byte, 1), 1);
+        ASSERT_EQ(write(server.get(), &byte, 1), 1);
+        pollfd readable{under_way.get(), POLLIN, 0};
+        ASSERT_EQ(poll(&readable, 1, 10'000), 1);
+        ASSERT_EQ(read(under_way.get(), &byte, 1), 1);
+    }
+    under_way.reset();
+    const Snapshot snapshot = tracer.stop();
+    const std::string port = std::to_string(listener.port());
+    EXPECT_GE(discarded(snapshot, "TCP connect latency", "began before tracing"), 1U);
+    EXPECT_EQ(discarded(snapshot, "TCP connect latency", "owner not known yet"), 0U);
+    EXPECT_EQ(of_port(snapshot, kConnect, port).count(), 0U);
+    EXPECT_NEAR(static_cast<double>(of_port(snapshot, kRtt, port).count()), kBytes, kLostPerSide);
+    EXPECT_GE(static_cast<double>(of_port(snapshot, kRtt, "ephemeral").count()), kBytes - kLostPerSide);
+}
+
 TEST_P(Tcp, ResetsAreCountedOnBothSides)
 {
     constexpr uint64_t kResets = 20;
-    const UniqueFd listener(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t size = sizeof(address);
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    ASSERT_EQ(bind(listener.get(), generic, size), 0);
-    ASSERT_EQ(listen(listener.get(), 8), 0);
-    ASSERT_EQ(getsockname(listener.get(), generic, &size), 0);
-
+    Listener listener(8);
     Tracer tracer(config());
     for (uint64_t i = 0; i < kResets; ++i) {
-        UniqueFd client(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-        ASSERT_EQ(connect(client.get(), generic, size), 0);
-        const UniqueFd server(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+        UniqueFd client = listener.connect();
+        const UniqueFd server = listener.accept();
         const linger abort_on_close{1, 0};
         ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &abort_on_close, sizeof(abort_on_close)), 0);
         client.reset();

@@ -17,6 +17,7 @@ Report run_futex(const Options& options);
 Report run_recv(const Options& options);
 Report run_read_pipe(const Options& options);
 Report run_poll(const Options& options);
+Report run_ring(const Options& options);
 
 // disk_loads.cpp
 Report run_mmap_fault(const Options& options);

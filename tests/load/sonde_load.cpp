@@ -21,7 +21,7 @@ struct Load {
     std::string_view what;
 };
 
-constexpr std::array<Load, 20> kLoads{{
+constexpr std::array<Load, 21> kLoads{{
     {"pipe", sonde::load::run_pipe, "threads pairs", "two tasks (or --pairs P times two) pass a byte to and fro"},
     {"spin", sonde::load::run_spin, "threads", "N threads compute without pause"},
     {"sleep", sonde::load::run_sleep, "usec", "clock_nanosleep of --usec in a loop"},
@@ -29,6 +29,7 @@ constexpr std::array<Load, 20> kLoads{{
     {"recv", sonde::load::run_recv, "usec unix", "recv from a peer that answers after --usec"},
     {"read-pipe", sonde::load::run_read_pipe, "usec", "read from a pipe fed every --usec"},
     {"poll", sonde::load::run_poll, "usec", "epoll_wait on a socket fed every --usec"},
+    {"ring", sonde::load::run_ring, "usec", "read through io_uring from a socket fed every --usec"},
     {"mmap-fault", sonde::load::run_mmap_fault, "file size-mb", "major page faults on a mapped --file"},
     {"direct-read", sonde::load::run_direct_read, "file size-mb", "O_DIRECT 4 KiB reads at random offsets"},
     {"direct-write", sonde::load::run_direct_write, "file size-mb overwrite", "O_DIRECT 4 KiB random writes"},

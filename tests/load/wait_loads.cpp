@@ -5,7 +5,9 @@
 // load-peer, which itself sleeps. The samples are the durations of the waiter's blocking calls.
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <linux/io_uring.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -143,6 +145,61 @@ class Handover {
     std::atomic<uint32_t> never_{0};  // nobody wakes a wait on it
 };
 
+// io_uring, with one request at a time: too little for a library.
+class Ring {
+  public:
+    Ring()
+    {
+        io_uring_params params{};
+        fd_ = UniqueFd(static_cast<int>(check(::syscall(SYS_io_uring_setup, 1, &params), "io_uring_setup")));
+        rings_ = map(params.cq_off.cqes + params.cq_entries * sizeof(io_uring_cqe), IORING_OFF_SQ_RING);
+        entry_ = static_cast<io_uring_sqe*>(map(sizeof(io_uring_sqe), IORING_OFF_SQES));
+        submitted_ = at(params.sq_off.tail);
+        completed_ = at(params.cq_off.head);
+    }
+
+    // Reads a byte, and waits until it is there.
+    void read_byte(int fd, char& byte)
+    {
+        *entry_ = {};
+        entry_->opcode = IORING_OP_READ;
+        entry_->fd = fd;
+        entry_->addr = reinterpret_cast<uint64_t>(&byte);
+        entry_->len = 1;
+        submitted_->fetch_add(1, std::memory_order_release);
+        int to_submit = 1;
+        check_retried(
+            [&] {
+                const long done =
+                    ::syscall(SYS_io_uring_enter, fd_.get(), to_submit, 1, IORING_ENTER_GETEVENTS, nullptr, 0);
+                to_submit -= done > 0 ? 1 : 0;
+                return done;
+            },
+            "io_uring_enter");
+        completed_->fetch_add(1, std::memory_order_release);
+    }
+
+  private:
+    void* map(size_t bytes, off_t offset)
+    {
+        void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd_.get(), offset);
+        if (memory == MAP_FAILED) {
+            fail("map a ring of io_uring");
+        }
+        return memory;
+    }
+    std::atomic<uint32_t>* at(uint32_t offset)
+    {
+        return reinterpret_cast<std::atomic<uint32_t>*>(static_cast<char*>(rings_) + offset);
+    }
+
+    UniqueFd fd_;
+    void* rings_ = nullptr;
+    io_uring_sqe* entry_ = nullptr;
+    std::atomic<uint32_t>* submitted_ = nullptr;
+    std::atomic<uint32_t>* completed_ = nullptr;
+};
+
 }  // namespace
 
 Report run_sleep(const Options& options)
@@ -250,6 +307,18 @@ Report run_poll(const Options& options)
         check_retried([&] { return ::epoll_wait(epoll.get(), &event, 1, -1); }, "epoll_wait");
         waits.add(now_ns() - start_ns);
         check(::recv(ends.waiter.get(), &byte, 1, MSG_DONTWAIT), "receive what epoll announced");
+    });
+}
+
+Report run_ring(const Options& options)
+{
+    const Ends ends = make_socketpair();
+    Ring ring;
+    return run_fed("ring", options, ends.feeder.get(), [&](Samples& waits) {
+        char byte = 0;
+        const uint64_t start_ns = now_ns();
+        ring.read_byte(ends.waiter.get(), byte);
+        waits.add(now_ns() - start_ns);
     });
 }
 

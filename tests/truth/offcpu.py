@@ -18,6 +18,7 @@ LOADS = (
     ("recv", ("--unix",), "network"),
     ("poll", (), "network"),
     ("read-pipe", (), "other"),
+    ("ring", (), "other"),
 )
 DISK_LOADS = (("direct-read", (), "disk"), ("fsync", ("--overwrite",), "disk"), ("mmap-fault", (), "fault"))
 

@@ -37,7 +37,9 @@ KernelFeatures everything()
     const Feature works{true, ""};
     features.btf = features.raw_tracepoints = features.typed_tracepoints = features.fentry = works;
     features.task_storage = features.socket_storage = features.probe_read_kernel = works;
-    features.tracepoints = kTracepoints;
+    for (const std::string& name : kTracepoints) {
+        features.tracepoints.emplace(name, 3);
+    }
     features.function_args = {{"inet_csk_accept", 2}, {"schedule", 0}};
     return features;
 }

@@ -23,6 +23,7 @@ using test::kInt;
 using test::kKindFlag;
 using test::kLargestStruct;
 using test::kLayouts;
+using test::kPtr;
 using test::kTypeBytes;
 using test::kTypedef;
 using test::Layout;
@@ -57,6 +58,20 @@ void expect_malformed(const std::vector<char>& bytes, const std::string& what)
     EXPECT_EQ(types.error().code, EINVAL) << what;
 }
 
+TEST(KernelTypes, CountsTheArgumentsOfATracepoint)
+{
+    Btf btf;
+    const uint32_t prototype = btf.add_prototype(4);
+    const uint32_t pointer = btf.add(kPtr, 0, 0, prototype);
+    btf.add("btf_trace_a", kTypedef, pointer);
+    btf.add("btf_trace_b", kTypedef, prototype);  // no pointer
+    btf.add("btf_trace_c", kTypedef, btf.add(kPtr, 0, 0, pointer));
+    btf.add("btf_trace_d", kTypedef, btf.add(kPtr, 0, 0, 999));
+    // Without the first, `void *__data`.
+    EXPECT_EQ(types_of(btf.bytes()).tracepoints,
+              (std::map<std::string, int>{{"a", 3}, {"b", -1}, {"c", -1}, {"d", -1}}));
+}
+
 TEST(KernelTypes, FindsTracepointsByTheirTypedefs)
 {
     Btf btf;
@@ -66,7 +81,7 @@ TEST(KernelTypes, FindsTracepointsByTheirTypedefs)
     btf.add("btf_trace_not_a_typedef", kFunc, 7);
     const uint32_t second = btf.add("btf_trace_tcp_probe", kTypedef, 7);
     const KernelTypes types = types_of(btf.bytes());
-    EXPECT_EQ(types.tracepoints, (std::set<std::string>{"sched_switch", "tcp_probe"}));
+    EXPECT_EQ(types.tracepoints, (std::map<std::string, int>{{"sched_switch", -1}, {"tcp_probe", -1}}));
     EXPECT_EQ(types.ids, (Ids{{"btf_trace_sched_switch", 1}, {"btf_trace_tcp_probe", second}}));
     EXPECT_TRUE(types.function_args.empty());
 }

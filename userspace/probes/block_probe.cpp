@@ -21,7 +21,9 @@ constexpr std::array<const char*, SONDE_BLOCK_OPS> kOpNames{"read", "write", "fl
 constexpr std::array<const char*, SONDE_BLOCK_STAGES> kStageNames{"total", "queue", "device"};
 constexpr std::array<const char*, SONDE_BLOCK_DROPS> kBlockDropNames{
     "issued before tracing: queue and device time unknown",
-    "two requests shared an entry: queue and device time unknown", "no start time", "clock went backward"};
+    "two requests shared an entry: queue and device time unknown",
+    "the kernel did not account it (iostats off, or a command of the driver): total and queue time unknown",
+    "clock went backward"};
 constexpr uint32_t kBlockFallbackRows = uint32_t{SONDE_BLOCK_OPS} * uint32_t{SONDE_BLOCK_STAGES};
 
 struct OpTotals {

@@ -32,7 +32,8 @@ Result<std::vector<char>> from_elf(int fd, const std::string& path)
     }
     for (Elf_Scn* section = nullptr; (section = elf_nextscn(elf.get(), section)) != nullptr;) {
         GElf_Shdr header;
-        const char* name = gelf_getshdr(section, &header) != nullptr ? elf_strptr(elf.get(), names, header.sh_name) : nullptr;
+        const char* name =
+            gelf_getshdr(section, &header) != nullptr ? elf_strptr(elf.get(), names, header.sh_name) : nullptr;
         if (name == nullptr || std::string_view(name) != ".BTF") {
             continue;
         }

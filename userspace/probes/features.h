@@ -30,7 +30,7 @@ struct KernelFeatures {
     Feature probe_read_kernel;  // refused under lockdown=confidentiality
     Feature bpf_statistics;     // BPF_ENABLE_STATS
 
-    std::set<std::string> tracepoints;         // names in the BTF; empty without BTF
+    std::map<std::string, int> tracepoints;    // in the BTF: number of arguments, -1 if unknown; empty without BTF
     std::map<std::string, int> function_args;  // of the functions that sonde asks about: number of arguments
 
     // Where libbpf finds the types that sonde's BPF objects refer to: a file in memory, or the one given; empty: the
@@ -38,6 +38,12 @@ struct KernelFeatures {
     std::string btf_file;
     std::shared_ptr<UniqueFd> btf_memory;  // keeps it
     std::string no_subset;                 // why the types are not in memory, which only makes loading slower
+
+    [[nodiscard]] bool tracepoint_has_args(const std::string& name, int at_least) const
+    {
+        const auto found = tracepoints.find(name);
+        return found != tracepoints.end() && found->second >= at_least;
+    }
 
     // With an unreadable or unfit `btf_file` (empty: the kernel's own): an error. Missing features are not errors.
     [[nodiscard]] static Result<KernelFeatures> probe(const std::string& btf_file);

@@ -15,7 +15,7 @@ namespace sonde {
 
 // The few facts that sonde asks of a kernel's BTF before it loads anything.
 struct KernelTypes {
-    std::set<std::string> tracepoints;         // those with a typedef btf_trace_NAME
+    std::map<std::string, int> tracepoints;    // those with a typedef btf_trace_NAME: number of arguments
     std::map<std::string, int> function_args;  // number of arguments, of the functions asked for
     std::map<std::string, uint32_t> ids;       // type ids of these typedefs and functions, by full name
 

@@ -365,6 +365,7 @@ Result<std::unique_ptr<Probe>> load_sched_probe(const ProbeOptions& options, con
     set_sizes(skel.get(), sizes);
     set_filter(skel->rodata, options.filter);
     skel->rodata->may_probe_read = features.probe_read_kernel.works;
+    skel->rodata->switch_has_state = features.tracepoint_has_args("sched_switch", 4);
     const auto reasons = syscall_reasons();
     std::copy(reasons.begin(), reasons.end(), skel->rodata->syscall_reason);
     use_follow_targets(skel->maps.follow_targets, options);

@@ -11,6 +11,7 @@ namespace sonde {
 namespace {
 
 // Calls newer than the C library's headers; numbers from 424 on are the same on all architectures.
+constexpr int kIoUringEnter = 426;
 constexpr int kFutexWaitv = 449;
 constexpr int kEpollPwait2 = 441;
 constexpr int kFutexWait = 455;
@@ -39,6 +40,7 @@ std::array<uint8_t, SONDE_MAX_SYSCALLS> syscall_reasons()
     set(SONDE_WAIT_SLEEP,
         {SYS_nanosleep, SYS_clock_nanosleep, SYS_rt_sigsuspend, SYS_rt_sigtimedwait, SYS_restart_syscall});
     set(SONDE_WAIT_FILE, {SYS_read, SYS_write, SYS_readv, SYS_writev, SYS_close, SYS_sendfile});
+    set(SONDE_WAIT_RING, {kIoUringEnter});
     set(SONDE_WAIT_KERNEL_LOCK, {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk});
 #ifdef __x86_64__  // calls that newer architectures do without
     set(SONDE_WAIT_DISK, {SYS_rename, SYS_unlink, SYS_mkdir, SYS_open});

@@ -240,6 +240,7 @@ Result<std::unique_ptr<Probe>> load_tcp_probe(const ProbeOptions& options, const
     skel->rodata->nr_cpus = options.cpus;
     skel->rodata->hist_nr_chunks = sizes.local_chunks;
     skel->rodata->accept_is_first_read = uses_first_read(mine);
+    skel->rodata->retransmit_has_error = features.tracepoint_has_args("tcp_retransmit_skb", 3);
     skel->data->hist_cursor = 1 + kTcpFallbackRows * SONDE_HIST_CHUNKS;
     set_filter(skel->rodata, options.filter);
     use_follow_targets(skel->maps.follow_targets, options);
