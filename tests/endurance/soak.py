@@ -356,6 +356,10 @@ class Soak:
         self.checks.that(text.text_tables >= self.options.seconds / self.options.interval - 2,
                          f"text: {text.text_tables} tables")
         for trace in (host, total, cgroup, *self.followed):
+            unreported = trace.account.discarded[("on-CPU time", "event not reported by the kernel")]
+            slices = trace.account.count(ON_CPU)
+            self.checks.that(unreported <= slices * UNREPORTED + FEW, f"{trace.name}: {unreported:,} switches of "
+                             f"{slices:,} discarded as not reported")
             for (measurement, reason), n in sorted(trace.account.discarded.items()):
                 if n and measurement in ("on-CPU time", "TCP connect latency"):
                     print(f"  {trace.name}: discarded, {measurement}: {reason} {n:,}")

@@ -75,6 +75,11 @@ uint64_t LoopDevice::in_flight() const
     return reads + writes;
 }
 
+void LoopDevice::set_iostats(bool on) const
+{
+    std::ofstream("/sys/block/" + name_ + "/queue/iostats") << (on ? "1" : "0") << std::flush;
+}
+
 WritesHeld::WritesHeld(int file)
 {
     faults_ = UniqueFd(static_cast<int>(syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK)));

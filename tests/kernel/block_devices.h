@@ -15,6 +15,7 @@ namespace sonde::test {
 class LoopDevice {
   public:
     explicit LoopDevice(uint64_t bytes = 32 << 20);
+    ~LoopDevice() { set_iostats(true); }  // the device outlives its file
     LoopDevice(const LoopDevice&) = delete;
     LoopDevice& operator=(const LoopDevice&) = delete;
 
@@ -24,6 +25,8 @@ class LoopDevice {
     void discard(uint64_t offset, uint64_t bytes);
     // Requests that have been submitted and not yet completed.
     [[nodiscard]] uint64_t in_flight() const;
+    // Whether the kernel accounts its requests: until this goes away.
+    void set_iostats(bool on) const;
     [[nodiscard]] int backing_fd() const { return backing_.get(); }
 
   private:

@@ -7,7 +7,6 @@
 #include <chrono>
 #include <cmath>
 #include <deque>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -196,7 +195,7 @@ TEST_P(Block, WithoutIostatsOnlyTheTimeInTheDeviceIsKnown)
 {
     run_load({"direct-read", "--file", loop_.path(), "--count", "100"});
     std::this_thread::sleep_for(std::chrono::seconds(1));
-    std::ofstream("/sys/block/" + loop_.name() + "/queue/iostats") << 0 << std::flush;
+    loop_.set_iostats(false);
     const Measured read = measure("direct-read", 200, "read", "device");
     const auto count = read.truth["count"].get<uint64_t>();
     EXPECT_EQ(latency(read.snapshot, "read", "device").count(), count);

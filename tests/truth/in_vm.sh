@@ -14,4 +14,4 @@ shift 2
 
 exec "$root/scripts/vm.sh" --timeout 600 --mem 2048 --python --copy "$root/tests/truth" --copy "$build/sonde" \
     --copy "$build/sonde-load" --copy "$(type -P ss)" --copy "$(type -P nstat)" \
-    "$kernel" /usr/bin/python3 "$root/tests/truth/truth.py" --slow --build-dir "$build" --disk /dev/vda "$@"
+    "$kernel" /usr/bin/python3 "$root/tests/truth/truth.py" --slow --complete sched,offcpu,block,tcp --build-dir "$build" --disk /dev/vda "$@"

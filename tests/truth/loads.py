@@ -42,14 +42,22 @@ def be_preferred():
 
 
 def run(*command, prepare=None):
-    """The output of a command; NotHere with its own words if it is missing or fails. `prepare` runs in its process."""
+    """The output of a command; NotHere if there is no such program. `prepare` runs in its process."""
     try:
         return subprocess.run(command, check=True, capture_output=True, text=True, preexec_fn=prepare).stdout
     except FileNotFoundError as error:
         raise NotHere(f"no {command[0]} here") from error
     except subprocess.CalledProcessError as error:
         said = (error.stderr.strip() or error.stdout.strip()).splitlines() or ["nothing"]
-        raise NotHere(f"{command[0]}: {said[-1]}") from error
+        raise RuntimeError(f"{' '.join(map(str, command[:3]))}: {said[-1]}") from error
+
+
+def require(*command):
+    """Runs a command that only works where the kernel has what a scenario needs."""
+    try:
+        run(*command)
+    except RuntimeError as error:
+        raise NotHere(str(error)) from error
 
 
 def run_load(setting, *arguments, prepare=None):
@@ -103,7 +111,7 @@ def loop_device(megabytes=128):
 @contextmanager
 def null_blk(**parameters):
     """A disk that completes each request after a set time (irqmode=2, completion_nsec)."""
-    run("modprobe", "null_blk", "nr_devices=1", "queue_mode=2", *[f"{k}={v}" for k, v in parameters.items()])
+    require("modprobe", "null_blk", "nr_devices=1", "queue_mode=2", *[f"{k}={v}" for k, v in parameters.items()])
     try:
         yield "/dev/nullb0"
     finally:

@@ -126,6 +126,7 @@ def switches(setting):
              trace.histogram(RUNQ, process=name, cause="preempted").count),
         ):  # fmt: skip
             yield within(scenario, what, truth, source, sonde, 0, lost + tasks, unit="")
+        yield within(scenario, "discarded", 0, "what it should be", lost, 0, usage.ru_nvcsw / 2000 + 2 * tasks, unit="")
 
 
 def schedstat_ns(pids):

@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import dataclass
 
-from loads import run, run_load
+from loads import require, run, run_load
 from rows import BUCKET_ERROR, exact, within, witness
 from tracing import Trace
 
@@ -26,10 +26,10 @@ class Link:
     near: str  # network namespaces
     far: str
 
-    def netem(self, *words):
+    def netem(self, *words, by=run):
         """The same for both directions."""
         for side in (self.near, self.far):
-            run("ip", "netns", "exec", side, "tc", "qdisc", "replace", "dev", "veth", "root", "netem", *words)
+            by("ip", "netns", "exec", side, "tc", "qdisc", "replace", "dev", "veth", "root", "netem", *words)
 
 
 @contextlib.contextmanager
@@ -37,14 +37,14 @@ def link():
     names = Link("sonde-near", "sonde-far")
     try:
         for side in (names.near, names.far):
-            run("ip", "netns", "add", side)
-        run("ip", "link", "add", "veth", "netns", names.near, "type", "veth", "peer", "name", "veth", "netns", names.far)
+            require("ip", "netns", "add", side)
+        require("ip", "link", "add", "veth", "netns", names.near, "type", "veth", "peer", "name", "veth", "netns", names.far)
         for side, addresses in ((names.near, NEAR), (names.far, FAR)):
             for address, bits in zip(addresses, ("24", "64")):
                 run("ip", "-n", side, "address", "add", f"{address}/{bits}", "dev", "veth", "nodad")
             run("ip", "-n", side, "link", "set", "veth", "up")
             run("ip", "-n", side, "link", "set", "lo", "up")
-        names.netem("delay", "0ms")
+        names.netem("delay", "0ms", by=require)
         yield names
     finally:
         for side in (names.near, names.far):
