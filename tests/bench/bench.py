@@ -122,7 +122,8 @@ def measure_memory(build_dir, results):
         part = f"memory, {processes} processes"
         try:
             with idle_processes(build_dir, processes, 120, period_ms):
-                for tool in [sonde(build_dir, EVERYTHING), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
+                # As the others, it reads its maps and prints each second.
+                for tool in [sonde(build_dir, EVERYTHING, "--interval", "1"), RUNQLAT, BIOLATENCY, bpftrace("sched")]:
                     report.progress(f"{part}: {tool.name}")
                     measure_memory_of(tool, processes, part, results)
         except NotRun as reason:

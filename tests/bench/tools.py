@@ -192,8 +192,8 @@ class RunningTool:
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
 
 
-def sonde(build_dir, probes):
-    command = (f"{build_dir}/sonde", "trace", "--probes", probes, "-o", "json")
+def sonde(build_dir, probes, *options):
+    command = (f"{build_dir}/sonde", "trace", "--probes", probes, "-o", "json", *options)
     return Tool("sonde", command, "tracing", stream="stderr")
 
 
