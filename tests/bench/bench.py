@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # nothing generated into the source tree
 
+import postgres
 import report
 from measures import compare, goals, median_costs, program_costs, spread
 from tools import NotRun, RunningTool, BIOLATENCY, RUNQLAT, bpftrace, clock, empty, sonde, start, tools_for
@@ -180,7 +181,8 @@ def main():
     results = Results()
     with ExitStack() as stack:
         device = cache(lambda: stack.enter_context(loop_device()))  # made when first needed
-        workloads = all_workloads(arguments.build_dir, device)
+        database = cache(lambda: stack.enter_context(postgres.server()))
+        workloads = [*all_workloads(arguments.build_dir, device), postgres.workload(database)]
         names = [workload.name for workload in workloads] + OTHER_PARTS
         chosen = [part for name in arguments.only.split(",") for part in SHORT.get(name, [name])]
         chosen = chosen if arguments.only else names

@@ -164,9 +164,16 @@ def goals(results):
         interval = ratio_interval(ours.added_ns_of_rounds, best.added_ns_of_rounds)
         return Goal(what, most, "", ratio(ours.added_ns.middle, best.added_ns.middle), interval)
 
+    def slow_down(what, most, workload):
+        comparison = results.comparisons.get((workload, "sonde"))
+        if not comparison:
+            return Goal(what, most, "%")
+        least, middle, greatest = (100 * (factor - 1) for factor in (
+            comparison.slow_down.least, comparison.slow_down.middle, comparison.slow_down.most))  # fmt: skip
+        return Goal(what, most, "%", middle, (least, greatest))
+
     start = results.starts.get("sonde")
     memory = results.memory.get((1000, "sonde"))
-    mixed = results.comparisons.get(("mixed", "sonde"))
     return [
         program("in-program, per wakeup", 80, "sched", {"wakeup"}, "wakeup"),
         program("in-program, per switch, 200 processes", 160, "sched", {"switch"}, "switch"),
@@ -180,8 +187,8 @@ def goals(results):
         added_ratio("sched-pipe: added by sonde / by empty programs", 2.0, ("empty",)),
         added_ratio("sched-pipe: added by sonde / by the best peer", 0.4, ("runqlat -P 1", "bpftrace sched.bt")),
         added_ratio("sched-pipe: added by sonde / by peers for all its times", 0.4, ("runqlat, cpudist, cpudist -O",)),
-        Goal("mixed load, all probes: CPU time added", 2, "%", 100 * (mixed.slow_down.middle - 1) if mixed else None,
-             (100 * (mixed.slow_down.least - 1), 100 * (mixed.slow_down.most - 1)) if mixed else None),
+        slow_down("mixed load, all probes: CPU time added", 2, "mixed"),
+        slow_down("PostgreSQL, all probes: time per transaction added", 2, "postgresql"),
         Goal("from exec until all count, median", 100, "ms", start.middle * 1e3 if start else None),
         Goal("peak memory with 1,000 processes", 20, "MB", memory["peak_bytes"] / 1e6 if memory else None),
     ]  # fmt: skip
