@@ -59,7 +59,9 @@ run_valgrind() {
     local failed=0 memcheck=(valgrind --error-exitcode=99 --leak-check=full --log-file="$reports/memcheck-%p"
         "--errors-for-leak-kinds=definite,indirect,possible" --suppressions="$root/scripts/valgrind.supp")
 
-    "${memcheck[@]}" "$build/sonde_unit_tests" --gtest_brief=1 || failed=1
+    # It computes long double, which these compare with, in 64 bits.
+    "${memcheck[@]}" "$build/sonde_unit_tests" --gtest_brief=1 \
+        --gtest_filter="-HistogramIndex.*:ExportJson.SecondsGiveTheNanosecondsBack" || failed=1
     [[ $(id -u) -eq 0 ]] || { echo "not root: doctor and trace were not run"; return "$failed"; }
     "${memcheck[@]}" "$build/sonde" doctor >/dev/null || { echo "sonde doctor: exit status $?"; failed=1; }
     "${memcheck[@]}" "$build/sonde" trace -d 1 >/dev/null || { echo "sonde trace: exit status $?"; failed=1; }

@@ -145,10 +145,11 @@ def measure_memory_of(tool, processes, part, results):
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build-dir", type=Path, default=Path(__file__).parents[2] / "build")
-    parser.add_argument("--only", default="", help="parts, with commas: workloads, in-program, and " + ", ".join(OTHER_PARTS))
-    parser.add_argument("--rounds", type=int, default=5, help="traced runs of each tool and workload")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of one run")
+    parser.add_argument("--build-dir", type=Path, default=Path(__file__).parents[2] / "build", help="(%(default)s)")
+    parser.add_argument("--only", default="", help="parts, with commas: the workloads that README.md beside this names (sched-pipe, mixed, "
+                        "postgresql, ...), in-program, " + ", ".join(OTHER_PARTS) + "; all of them by default")
+    parser.add_argument("--rounds", type=int, default=5, help="traced runs of each tool and workload (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of one run (%(default)s)")
     parser.add_argument("--quick", action="store_true", help="2 rounds of 0.3 s: shows that it works, measures little")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     arguments = parser.parse_args()

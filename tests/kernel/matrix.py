@@ -6,7 +6,7 @@ Usage: tests/kernel/matrix.py BUILD_DIR [CELL...]     as root; a cell takes two 
 Cells: 6.1, 6.1-integrity, 6.1-confidentiality, the same of 6.12 (virtual machines; ctest runs the most telling tests
        in each, as vm_6_1_none and so on), and live, this machine as it is. All seven by default.
 Exit:  0 if in each cell all tests passed, in a guest at the second try, or were skipped, and the kernel reported no bug;
-       else 1.
+       else 1; 2 for wrong usage.
 """
 import collections
 import dataclasses
@@ -174,9 +174,16 @@ def table(cells):
 
 
 def main():
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(__doc__, end="")
+        return
     if len(sys.argv) < 2 or not set(sys.argv[2:]) <= set(CELLS):
-        sys.exit(__doc__)
+        print(__doc__, end="", file=sys.stderr)
+        sys.exit(2)
     build = pathlib.Path(sys.argv[1]).resolve()
+    if not (build / "sonde_kernel_tests").is_file():
+        print(f"matrix.py: {build} has no sonde_kernel_tests: build it first", file=sys.stderr)
+        sys.exit(2)
     cells = []
     for name in sys.argv[2:] or CELLS:
         cell = run_cell(name, build)

@@ -68,7 +68,7 @@ void add_options(CLI::App& app, TraceOptions& options)
     app.add_option("-d,--duration", options.duration, "How long: 10s, 500ms, 2m. Without it: until Ctrl-C")
         ->type_name("TIME");
     app.add_option("--interval", options.interval,
-                   "Print what came in each interval, not only at the end (with -o prom: all so far)")
+                   "Print what came in each interval, not only at the end (with -o prom: all so far, a whole document each)")
         ->type_name("TIME");
     auto* pid = app.add_option("-p,--pid", options.pid, "Only this process; ends when it ends")->type_name("PID");
     auto* comm =
