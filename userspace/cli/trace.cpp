@@ -67,8 +67,9 @@ void add_options(CLI::App& app, TraceOptions& options)
         "COMMAND, its own (127: it could not be started).");
     app.add_option("-d,--duration", options.duration, "How long: 10s, 500ms, 2m. Without it: until Ctrl-C")
         ->type_name("TIME");
-    app.add_option("--interval", options.interval,
-                   "Print what came in each interval, not only at the end (with -o prom: all so far, a whole document each)")
+    app.add_option(
+           "--interval", options.interval,
+           "Print what came in each interval, not only at the end (with -o prom: all so far, a whole document each)")
         ->type_name("TIME");
     auto* pid = app.add_option("-p,--pid", options.pid, "Only this process; ends when it ends")->type_name("PID");
     auto* comm =
