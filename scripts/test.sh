@@ -37,15 +37,20 @@ if ! { cmake -S "$root" -B "$build" -G Ninja -DCMAKE_EXPORT_COMPILE_COMMANDS=ON 
 fi
 printf 'setup %8s s\nbuild %8s s\n' "$setup" "$(seconds "$start")"
 
-# What measures this machine runs alone; unit tests and virtual machines may run two at a time. What passed only at
-# another try is said before ctest's summary.
+# ctest's output, and before its summary what passed only at another try.
+with_second_tries() {
+    local line summary=()
+
+    while IFS= read -r line; do
+        if [[ ${#summary[@]} -gt 0 || $line =~ ^[0-9]+%\ tests\ passed ]]; then
+            summary+=("$line")
+        else
+            printf '%s\n' "$line"
+        fi
+    done
+    grep -aE '^ *try [0-9]+: |^Passed at the second try only:' "$build/Testing/Temporary/LastTest.log" | sed 's/^/again: /' || true
+    [[ ${#summary[@]} -eq 0 ]] || printf '%s\n' "${summary[@]}"
+}
+# What measures this machine runs alone; unit tests and virtual machines may run two at a time.
 ctest --test-dir "$build" --parallel 2 --output-on-failure --no-tests=error --output-junit test-results.xml "${select[@]}" |
-    awk -v output="$build/Testing/Temporary/LastTest.log" '
-        /^[0-9]+% tests passed/ { held = 1 }
-        held { summary = summary $0 "\n"; next }
-        { print; fflush() }
-        END {
-            while ((getline line <output) > 0)
-                if (line ~ /^ *try [0-9]+: |^Passed at the second try only:/) print "again: " line
-            printf "%s", summary
-        }'
+    with_second_tries
