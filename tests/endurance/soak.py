@@ -47,8 +47,9 @@ CPU_SHARE = 0.50  # of one CPU, for the trace by interval
 # The kernel leaves out a switch in some ten thousand, also the last one of a task: then nothing tells that there was one.
 UNREPORTED = 1 / 2000
 FEW = 5
-# exec in a second thread: the thread goes on under the pid of the leader, whose last switch may still be to come.
-LOST_PER_EXEC_IN_THREAD = 0.2
+# exec in a second thread: the thread goes on under the pid of the leader, whose last switch may still be to come. So it
+# was for 14 to 24% of them where this was written.
+LOST_PER_EXEC_IN_THREAD = 0.5
 MOST_OTHER = 0.01
 LINGERING = 5  # documents that may show a name after the first one, for lives of milliseconds
 LATER_PROCESSES = 60  # that others on this machine start meanwhile
