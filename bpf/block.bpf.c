@@ -243,7 +243,7 @@ __noinline int block__incomplete(struct sonde_block_series *series, u32 op, u64 
     return 0;
 }
 
-/* Flushes are never accounted; the time of each is set when it is made. */
+/* A flush has no part; its time is set when the kernel makes it. */
 static __always_inline bool block__has_start(u32 op, void *part) { return part || op == SONDE_BLOCK_FLUSH; }
 
 static __always_inline int block__complete(const bool btf, struct request *rq, u32 error, u32 nr_bytes)

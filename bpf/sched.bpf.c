@@ -12,7 +12,7 @@
  *
  * The clock is bpf_ktime_get_ns. The clock of the run queue (rq.clock, and sched_info, which is made of it) would be
  * free: the kernel has just read it. But it skips that when a wakeup preempts, and shows the waits after such wakeups
- * as nearly zero; and since 6.5 the flag that says so is gone by the time of the tracepoint.
+ * as nearly zero; and the flag that says so (clock_update_flags) is gone by the time of the tracepoint, on 6.18 at least.
  */
 #include "bpf/lib/hist.bpf.h"
 #include "bpf/lib/offcpu.bpf.h"
