@@ -59,9 +59,12 @@ run_valgrind() {
     local failed=0 memcheck=(valgrind --error-exitcode=99 --leak-check=full --log-file="$reports/memcheck-%p"
         "--errors-for-leak-kinds=definite,indirect,possible" --suppressions="$root/scripts/valgrind.supp")
 
-    # It computes long double, which these compare with, in 64 bits.
+    # It computes long double, which the first two compare with, in 64 bits; the third, which prints thousands of tables,
+    # would take minutes; the last two need pidfd_open, which it does not know. The other sanitizers run them all.
+    local left_out=(HistogramIndex.* ExportJson.SecondsGiveTheNanosecondsBack ExportText.FitsIntoTheWidth
+        TargetPid.FiltersAProcessThatExists TargetPid.ItsDescriptorTellsWhenTheProcessEnds)
     "${memcheck[@]}" "$build/sonde_unit_tests" --gtest_brief=1 \
-        --gtest_filter="-HistogramIndex.*:ExportJson.SecondsGiveTheNanosecondsBack" || failed=1
+        --gtest_filter="-$(IFS=:; echo "${left_out[*]}")" || failed=1
     [[ $(id -u) -eq 0 ]] || { echo "not root: doctor and trace were not run"; return "$failed"; }
     "${memcheck[@]}" "$build/sonde" doctor >/dev/null || { echo "sonde doctor: exit status $?"; failed=1; }
     "${memcheck[@]}" "$build/sonde" trace -d 1 >/dev/null || { echo "sonde trace: exit status $?"; failed=1; }
