@@ -159,9 +159,7 @@ class Trace:
         for name, value in values:
             if value >= IMPOSSIBLE:
                 self.fail(f"document {number}: {name} went down: {value}")
-        # Between the reading of a sum and that of its buckets there may be an event.
-        wrong = [each for each in schema_test.meaning_failures(document) if "is not between count * min" not in each]
-        for failure in wrong[:3]:
+        for failure in list(schema_test.meaning_failures(document))[:3]:
             self.fail(f"document {number}: {failure}")
         series = document["histograms"]
         document["histograms"] = self._random.sample(series, min(len(series), SERIES_PER_DOCUMENT))

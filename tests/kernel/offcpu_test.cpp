@@ -89,10 +89,10 @@ class OffCpu : public KernelTest, public ::testing::WithParamInterface<Wait> {
         Tracer tracer(config);
         load.release();
         load.wait_ready();  // its start is not part of the load
-        const Snapshot before = tracer.read();
+        Snapshot before = tracer.read();
         Measured measured;
         measured.truth = load.report();
-        measured.snapshot = delta(tracer.stop(), before);
+        measured.snapshot = advance(before, tracer.stop());
         return measured;
     }
 

@@ -217,15 +217,14 @@ Result<Target> choose_target(const TraceOptions& options)
 // From attach to the last output. Returns why it ended.
 Result<EndReason> trace(TraceSession& session, const TraceOptions& options, LoopConfig loop, const Progress& progress)
 {
-    std::optional<Snapshot> before;
+    Snapshot before;
     const auto print_interval = [&]() -> Status {
         Result<Snapshot> now = session.read();
         if (!now) {
             return now.error();
         }
         progress.clear();
-        const Snapshot shown = before && shows_differences(options) ? delta(*now, *before) : *now;
-        before = std::move(*now);
+        const Snapshot shown = shows_differences(options) ? advance(before, std::move(*now)) : std::move(*now);
         // Ended processes must give their slots back meanwhile, or there are none left for new ones.
         return write_output(format(shown, options), [&] { session.maintain(); });
     };

@@ -90,6 +90,21 @@ std::optional<double> Histogram::quantile(double q) const
     return static_cast<double>(max_ns) / kNsPerSecond;
 }
 
+uint64_t Histogram::nearest_sum(int64_t wanted_ns) const
+{
+    // Each value lies in its bucket, and between the extremes.
+    constexpr double kMost = 9e18;
+    double least = 0, most = 0;
+    for (const auto& [index, n] : buckets) {
+        const auto count = static_cast<double>(n);
+        least += count * std::max(upper_bound(index - 1) * kNsPerSecond, static_cast<double>(min_ns));
+        most += count * (index == kLastIndex ? static_cast<double>(max_ns)
+                                             : std::min(upper_bound(index) * kNsPerSecond, static_cast<double>(max_ns)));
+    }
+    return static_cast<uint64_t>(std::clamp(wanted_ns, static_cast<int64_t>(std::min(std::ceil(least), kMost)),
+                                            static_cast<int64_t>(std::min(std::max(std::ceil(least), std::floor(most)), kMost))));
+}
+
 Histogram delta(const Histogram& now, const Histogram& before)
 {
     Histogram d;
@@ -107,14 +122,11 @@ Histogram delta(const Histogram& now, const Histogram& before)
         return d;
     }
     if (d.zero_count == 0) {
-        const uint64_t lowest = to_ns(Histogram::upper_bound(d.buckets.begin()->first - 1));
-        const bool moved = before.empty() || now.min_ns < before.min_ns;
-        d.min_ns = moved ? now.min_ns : std::max(lowest, now.min_ns);
+        d.min_ns = std::max(to_ns(Histogram::upper_bound(d.buckets.begin()->first - 1)), now.min_ns);
     }
     if (!d.buckets.empty()) {
         const uint64_t highest = to_ns(Histogram::upper_bound(d.buckets.rbegin()->first));
-        const bool moved = now.max_ns > before.max_ns || d.clamped != 0;
-        d.max_ns = moved ? now.max_ns : std::min(highest, now.max_ns);
+        d.max_ns = d.clamped != 0 ? now.max_ns : std::min(highest, now.max_ns);
     }
     return d;
 }

@@ -36,6 +36,9 @@ struct Histogram {
     // REQUIRES: 0 <= q <= 1.
     [[nodiscard]] std::optional<double> quantile(double q) const;
 
+    // The sum nearest to this one that the buckets and extremes allow.
+    [[nodiscard]] uint64_t nearest_sum(int64_t wanted_ns) const;
+
     // Upper bound of a bucket, in seconds.
     [[nodiscard]] static double upper_bound(int index);
 
@@ -45,9 +48,8 @@ struct Histogram {
     friend bool operator==(const Histogram&, const Histogram&) = default;
 };
 
-// What came between two readings of the same growing histogram. Min and max cannot be known for an interval
-// alone: they are narrowed to the bounds of the outermost buckets that grew, except where the cumulative
-// extreme itself moved. REQUIRES: every counter of `now` is >= the one of `before`.
+// What came between two readings of the same growing histogram. Min and max cannot be known for an interval alone: they
+// are those of `now`, narrowed to the bounds of the outermost buckets that grew. REQUIRES: every counter of `now` is >= the one of `before`.
 [[nodiscard]] Histogram delta(const Histogram& now, const Histogram& before);
 
 }  // namespace sonde

@@ -45,28 +45,31 @@ const char* state_name(ProbeState state)
     return "";
 }
 
-Snapshot delta(const Snapshot& now, const Snapshot& before)
+Snapshot advance(Snapshot& shown, Snapshot now)
 {
     Snapshot d;
-    d.start_unix = before.start_unix + before.duration_s;
-    d.duration_s = now.duration_s - before.duration_s;
+    d.start_unix = shown.duration_s == 0 ? now.start_unix : shown.start_unix + shown.duration_s;
+    d.duration_s = now.duration_s - shown.duration_s;
     d.host = now.host;
     d.kernel = now.kernel;
     for (const ProbeStatus& probe : now.probes) {
-        const auto old = std::find_if(before.probes.begin(), before.probes.end(),
+        const auto old = std::find_if(shown.probes.begin(), shown.probes.end(),
                                       [&](const ProbeStatus& p) { return p.measurement == probe.measurement; });
-        d.probes.push_back(old == before.probes.end() ? probe : probe_delta(probe, *old));
+        d.probes.push_back(old == shown.probes.end() ? probe : probe_delta(probe, *old));
     }
-    const auto old_histograms = by_key(before.histograms);
-    for (const HistogramSeries& series : now.histograms) {
+    const auto old_histograms = by_key(shown.histograms);
+    for (HistogramSeries& series : now.histograms) {
         const auto old = old_histograms.find({series.name, series.labels});
-        Histogram grown =
-            old == old_histograms.end() ? series.histogram : delta(series.histogram, old->second->histogram);
+        const Histogram before = old == old_histograms.end() ? Histogram() : old->second->histogram;
+        Histogram grown = delta(series.histogram, before);
+        // The difference may be below zero, if more has been shown than was there.
+        grown.sum_ns = grown.nearest_sum(static_cast<int64_t>(series.histogram.sum_ns - before.sum_ns));
+        series.histogram.sum_ns = before.sum_ns + grown.sum_ns;
         if (!grown.empty()) {
             d.histograms.push_back({series.name, series.labels, std::move(grown)});
         }
     }
-    const auto old_counters = by_key(before.counters);
+    const auto old_counters = by_key(shown.counters);
     for (const CounterSeries& series : now.counters) {
         const auto old = old_counters.find({series.name, series.labels});
         const uint64_t grown = series.value - (old == old_counters.end() ? 0 : old->second->value);
@@ -74,6 +77,7 @@ Snapshot delta(const Snapshot& now, const Snapshot& before)
             d.counters.push_back({series.name, series.labels, grown});
         }
     }
+    shown = std::move(now);
     return d;
 }
 

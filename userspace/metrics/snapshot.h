@@ -2,7 +2,7 @@
 //
 // Snapshot: everything that one reading of the probes gives, as plain values. It is what flows from the
 // probes to the exporters (and later to verdicts and the store). Counters and histograms are cumulative since
-// the probes were attached; `delta` of two snapshots gives an interval. No thread rule: values only.
+// the probes were attached; `advance` from one to the next gives an interval. No thread rule: values only.
 #pragma once
 
 #include <cstdint>
@@ -55,8 +55,12 @@ struct Snapshot {
     std::vector<CounterSeries> counters;
 };
 
-// What came between two readings of the same session; series without news are left out.
-// REQUIRES: `before` is the earlier reading.
-[[nodiscard]] Snapshot delta(const Snapshot& now, const Snapshot& before);
+// What came since `shown`, an earlier reading of the same session, or since the beginning of the session if that is new;
+// series without news are left out. `shown` becomes `now`.
+//
+// A value that is recorded while a histogram is read may be in its buckets and not yet in its sum. Neither of the two
+// intervals is to say what cannot be: where the buckets contradict the sum, the nearest sum that they allow is given, and
+// `shown` keeps what was given, so that the next interval makes up for it and the sums of all are right.
+[[nodiscard]] Snapshot advance(Snapshot& shown, Snapshot now);
 
 }  // namespace sonde
