@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
 # What:  installs what is missing, builds everything in build/ and runs the tests.
-# Usage: scripts/test.sh [--only LABEL[,LABEL...]]     labels: unit, layers, kernel, truth, e2e, soak, vm (default: all)
+# Usage: scripts/test.sh [--only LABEL[,LABEL...]]     labels: unit, layers, kernel, truth, e2e, clients, soak, vm (default: all)
 # Prints: how long setup and build took, then what ctest prints, with the time of each label at its end.
 # Exit:  0 if tests ran and all passed or were skipped. kernel, e2e, soak and vm want root and skip without it.
 set -euo pipefail
@@ -14,8 +14,8 @@ select=()
 case ${1:-} in
     '') ;;
     --only)
-        [[ $# -eq 2 && $2 =~ ^(unit|layers|kernel|truth|e2e|soak|vm)(,(unit|layers|kernel|truth|e2e|soak|vm))*$ ]] ||
-            die "--only ${2:-}: give labels out of unit,layers,kernel,truth,e2e,soak,vm"
+        [[ $# -eq 2 && $2 =~ ^(unit|layers|kernel|truth|e2e|clients|soak|vm)(,(unit|layers|kernel|truth|e2e|clients|soak|vm))*$ ]] ||
+            die "--only ${2:-}: give labels out of unit,layers,kernel,truth,e2e,clients,soak,vm"
         select=(--label-regex "^(${2//,/|})\$")
         ;;
     -h | --help) sed -n '3,/^set/{/^#/s/^# \?//p}' "$0"; exit 0 ;;

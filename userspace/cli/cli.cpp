@@ -16,9 +16,10 @@ struct CommandEntry {
     int (*run)(const std::vector<std::string>& arguments);
 };
 
-constexpr std::array<CommandEntry, 2> kCommands{{
+constexpr std::array<CommandEntry, 3> kCommands{{
     {"trace", "measure latency distributions for a while and print them", run_trace},
     {"doctor", "show what this kernel and these privileges allow, and what would bring the rest", run_doctor},
+    {"symbols", "show the functions of a program, also of a stripped Go program", run_symbols},
 }};
 
 std::string help()

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "userspace/cli/cli.h"
+#include "userspace/cli/paint.h"
 #include "userspace/export/units.h"
 #include "userspace/export/utf8.h"
 
@@ -15,33 +16,10 @@ namespace sonde::cli {
 namespace {
 
 constexpr const char* kDoctor = "doctor";
-constexpr const char* kGreen = "\033[32m";
-constexpr const char* kYellow = "\033[33m";
-constexpr const char* kRed = "\033[31m";
-constexpr const char* kDim = "\033[2m";
-constexpr const char* kBold = "\033[1m";
-constexpr const char* kPlain = "\033[0m";
 
 const char* state_color(ProbeState state)
 {
     return state == ProbeState::kOk ? kGreen : state == ProbeState::kDegraded ? kYellow : kRed;
-}
-
-class Paint {
-  public:
-    explicit Paint(bool on) : on_(on) {}
-    std::string operator()(const char* color, const std::string& text) const
-    {
-        return on_ ? color + text + kPlain : text;
-    }
-
-  private:
-    bool on_;
-};
-
-std::string pad(const std::string& text, size_t width)
-{
-    return text + std::string(width > text.size() ? width - text.size() : 1, ' ');
 }
 
 std::string to_text(const DoctorReport& report, const Paint& paint)

@@ -98,11 +98,13 @@ uint64_t Histogram::nearest_sum(int64_t wanted_ns) const
     for (const auto& [index, n] : buckets) {
         const auto count = static_cast<double>(n);
         least += count * std::max(upper_bound(index - 1) * kNsPerSecond, static_cast<double>(min_ns));
-        most += count * (index == kLastIndex ? static_cast<double>(max_ns)
-                                             : std::min(upper_bound(index) * kNsPerSecond, static_cast<double>(max_ns)));
+        most +=
+            count * (index == kLastIndex ? static_cast<double>(max_ns)
+                                         : std::min(upper_bound(index) * kNsPerSecond, static_cast<double>(max_ns)));
     }
-    return static_cast<uint64_t>(std::clamp(wanted_ns, static_cast<int64_t>(std::min(std::ceil(least), kMost)),
-                                            static_cast<int64_t>(std::min(std::max(std::ceil(least), std::floor(most)), kMost))));
+    return static_cast<uint64_t>(
+        std::clamp(wanted_ns, static_cast<int64_t>(std::min(std::ceil(least), kMost)),
+                   static_cast<int64_t>(std::min(std::max(std::ceil(least), std::floor(most)), kMost))));
 }
 
 Histogram delta(const Histogram& now, const Histogram& before)

@@ -49,7 +49,8 @@ struct Histogram {
 };
 
 // What came between two readings of the same growing histogram. Min and max cannot be known for an interval alone: they
-// are those of `now`, narrowed to the bounds of the outermost buckets that grew. REQUIRES: every counter of `now` is >= the one of `before`.
+// are those of `now`, narrowed to the bounds of the outermost buckets that grew. REQUIRES: every counter of `now` is >=
+// the one of `before`.
 [[nodiscard]] Histogram delta(const Histogram& now, const Histogram& before);
 
 }  // namespace sonde

@@ -55,12 +55,12 @@ struct Snapshot {
     std::vector<CounterSeries> counters;
 };
 
-// What came since `shown`, an earlier reading of the same session, or since the beginning of the session if that is new;
-// series without news are left out. `shown` becomes `now`.
+// What came since `shown`, an earlier reading of the same session, or since the beginning of the session if that is
+// new; series without news are left out. `shown` becomes `now`.
 //
 // A value that is recorded while a histogram is read may be in its buckets and not yet in its sum. Neither of the two
-// intervals is to say what cannot be: where the buckets contradict the sum, the nearest sum that they allow is given, and
-// `shown` keeps what was given, so that the next interval makes up for it and the sums of all are right.
+// intervals is to say what cannot be: where the buckets contradict the sum, the nearest sum that they allow is given,
+// and `shown` keeps what was given, so that the next interval makes up for it and the sums of all are right.
 [[nodiscard]] Snapshot advance(Snapshot& shown, Snapshot now);
 
 }  // namespace sonde

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+. "$(dirname "$0")/lib.sh"
+
+refused() { # REGEX FILE
+    expect 1 "$sonde" symbols "$2"
+    complains "$1"
+}
+refused 'No such file' "$tmp/none"
+refused 'not a regular file' "$tmp"
+refused 'not a regular file' /dev/zero
+mkfifo "$tmp/fifo"
+refused 'not a regular file' "$tmp/fifo"
+: >"$tmp/empty"
+refused 'not an ELF file' "$tmp/empty"
+refused 'not an ELF file' "$0"
+head -c 40 "$sonde" >"$tmp/short"
+refused 'ends within its header' "$tmp/short"
+refused 'no process 4194304' 4194304
+expect 2 "$sonde" symbols
+complains 'BINARY'
+expect 2 "$sonde" symbols "$sonde" -o xml
+complains 'xml'
+
+# A program that says it is a terabyte; tables that end beyond the file; an entry size of zero.
+cp "$sonde" "$tmp/large"
+truncate -s 1T "$tmp/large"
+expect 0 "$sonde" symbols "$tmp/large" main
+put() { printf '%b' "$3" | dd of="$1" bs=1 seek="$2" conv=notrunc status=none; }
+cp "$sonde" "$tmp/beyond"
+put "$tmp/beyond" 32 '\0\0\0\0\0\0\0\x10' # e_phoff
+refused 'read program headers: the file ends before' "$tmp/beyond"
+cp "$sonde" "$tmp/sizes"
+at=$(readelf -hW "$sonde" | awk '/Start of section headers/ { print $5 }')
+count=$(readelf -hW "$sonde" | awk '/Number of section headers/ { print $5 }')
+for ((i = 0; i < count; ++i)); do put "$tmp/sizes" $((at + i * 64 + 56)) '\0\0\0\0\0\0\0\0'; done # sh_entsize
+expect 0 "$sonde" symbols "$tmp/sizes" main
+
+# Names that would speak to the terminal.
+name_at=$(LC_ALL=C grep -abom 1 'sonde_probe_cost\|_ZN5sonde3cli3run' "$sonde" | head -n 1 | cut -d: -f1)
+cp "$sonde" "$tmp/escapes"
+put "$tmp/escapes" "$name_at" '\x1b[31m'
+expect 0 "$sonde" symbols "$tmp/escapes"
+! grep -q $'\e' "$out" || fail "an escape byte on stdout"
+
+# The reader has no privileges left: as root it may read what nobody else may, and still says what it found.
+need_root
+cp "$sonde" "$tmp/private"
+chmod 0700 "$tmp/private" && chmod 0700 "$tmp"
+expect 0 "$sonde" symbols "$tmp/private" main

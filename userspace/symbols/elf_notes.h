@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "userspace/symbols/elf_file.h"
+
+namespace sonde {
+
+// The GNU build-id in hexadecimal; empty if there is none, or one that is no identifier (over 64 bytes).
+[[nodiscard]] std::string build_id(const ElfFile& elf);
+
+// A static tracepoint (USDT), from the notes "stapsdt", version 3, that <sys/sdt.h> makes.
+// https://sourceware.org/systemtap/wiki/UserSpaceProbeImplementation
+struct UsdtProbe {
+    std::string provider;
+    std::string name;
+    std::string arguments;          // as "-4@%edi 8@16(%rbp)"
+    uint64_t offset = 0;            // of the instruction, in the file
+    uint64_t semaphore_offset = 0;  // in the file, of the counter of those who watch; 0: there is none
+};
+
+// At most 65,536; those that do not point into the program are left out.
+[[nodiscard]] std::vector<UsdtProbe> usdt_probes(const ElfFile& elf);
+
+}  // namespace sonde

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/symbols/go_build_info.h"
+
+#include <elf.h>
+
+namespace sonde {
+namespace {
+
+constexpr std::string_view kMagic("\xff Go buildinf:");
+constexpr uint64_t kAlignment = 16;
+constexpr uint64_t kSearched = uint64_t{1} << 20;  // of each writable segment: the linker puts it first
+constexpr uint64_t kFlagsAt = 15;
+constexpr uint64_t kPointersAt = 16;
+constexpr uint64_t kStringsAt = 32;
+constexpr uint8_t kBigEndian = 1;
+constexpr uint8_t kInPlace = 2;
+constexpr uint64_t kMaxText = uint64_t{1} << 20;  // geth's has some 20 kB
+constexpr uint64_t kFrame = 16;                   // bytes before and behind the list of modules
+
+struct Place {
+    uint64_t address;
+    std::vector<char> bytes;
+};
+
+std::optional<Place> find_place(const ElfFile& elf)
+{
+    if (const ElfSection* section = elf.section(".go.buildinfo")) {
+        if (Result<std::vector<char>> bytes = elf.contents(*section)) {
+            return Place{section->address, std::move(*bytes)};
+        }
+    }
+    for (const ElfSegment& segment : elf.segments()) {
+        if (segment.type != PT_LOAD || (segment.flags & PF_W) == 0) {
+            continue;
+        }
+        Result<std::vector<char>> bytes =
+            elf.read_at(segment.address, segment.file_size < kSearched ? segment.file_size : kSearched);
+        if (!bytes) {
+            continue;
+        }
+        const uint64_t first = (kAlignment - segment.address % kAlignment) % kAlignment;
+        for (uint64_t at = first; at + kStringsAt <= bytes->size(); at += kAlignment) {
+            if (Bytes(*bytes).part(at, kMagic.size()).view() == kMagic) {
+                bytes->erase(bytes->begin(), bytes->begin() + static_cast<ptrdiff_t>(at));
+                return Place{segment.address + at, std::move(*bytes)};
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+// A length in seven-bit groups, the lowest first, then as many bytes. Advances `at`.
+std::optional<std::string> counted_string(Bytes bytes, uint64_t& at)
+{
+    uint64_t length = 0;
+    for (unsigned shift = 0;; shift += 7) {
+        const std::optional<uint8_t> group = bytes.at<uint8_t>(at++);
+        if (!group || shift > 28) {
+            return std::nullopt;
+        }
+        length |= uint64_t{*group & 0x7fU} << shift;
+        if ((*group & 0x80) == 0) {
+            break;
+        }
+    }
+    const Bytes text = bytes.part(at, length);
+    if (length > kMaxText || text.size() != length) {
+        return std::nullopt;
+    }
+    at += length;
+    return std::string(text.view());
+}
+
+// A Go string: its address and its length.
+std::optional<std::string> pointed_string(const ElfFile& elf, const ElfWords& words, std::optional<uint64_t> header)
+{
+    const auto address = header ? words.at(*header) : std::nullopt;
+    const auto length = header ? words.at(*header + sizeof(uint64_t)) : std::nullopt;
+    if (!address || !length || *length > kMaxText) {
+        return std::nullopt;
+    }
+    const Result<std::vector<char>> text = elf.read_at(*address, *length);
+    return text ? std::optional<std::string>(std::string(text->begin(), text->end())) : std::nullopt;
+}
+
+// Cuts `text` at the first `separator`; the part before it is returned, the rest left.
+std::string_view take(std::string_view& text, char separator)
+{
+    const size_t end = text.find(separator);
+    const std::string_view part = text.substr(0, end);
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+    return part;
+}
+
+// "path\tgithub.com/...", "mod\tPATH\tVERSION\tSUM", "dep\t...", "=>\t..." (instead of the one before),
+// "build\tKEY=VALUE".
+void parse_modules(std::string_view text, GoBuildInfo& info)
+{
+    GoModule* last = nullptr;
+    while (!text.empty()) {
+        std::string_view line = take(text, '\n');
+        const std::string_view kind = take(line, '\t');
+        if (kind == "path") {
+            info.path = line;
+        } else if (kind == "build") {
+            const std::string_view key = take(line, '=');
+            info.settings.emplace(key, line);
+        } else if (kind == "mod" || kind == "dep" || (kind == "=>" && last != nullptr)) {
+            const std::string_view path = take(line, '\t');
+            const GoModule module{std::string(path), std::string(take(line, '\t'))};
+            if (kind == "=>") {
+                *last = module;
+            } else if (kind == "mod") {
+                info.main = module;
+                last = &info.main;
+            } else {
+                info.dependencies.push_back(module);
+                last = &info.dependencies.back();
+            }
+        }
+    }
+}
+
+}  // namespace
+
+Result<std::optional<GoBuildInfo>> GoBuildInfo::find(const ElfFile& elf, const ElfWords& words)
+{
+    const std::optional<Place> place = find_place(elf);
+    if (!place) {
+        return std::optional<GoBuildInfo>();
+    }
+    const Bytes bytes(place->bytes);
+    const std::optional<uint8_t> flags = bytes.at<uint8_t>(kFlagsAt);
+    const Error malformed{EINVAL, "Go's build information does not fit together"};
+    if (bytes.part(0, kMagic.size()).view() != kMagic || !flags) {
+        return malformed;
+    }
+    std::optional<std::string> version, modules;
+    if ((*flags & kInPlace) != 0) {
+        uint64_t at = kStringsAt;
+        version = counted_string(bytes, at);
+        modules = version ? counted_string(bytes, at) : std::nullopt;
+    } else if ((*flags & kBigEndian) == 0) {
+        const uint64_t pointers = place->address + kPointersAt;
+        version = pointed_string(elf, words, words.at(pointers));
+        modules = pointed_string(elf, words, words.at(pointers + sizeof(uint64_t)));
+    }
+    if (!version) {
+        return malformed;
+    }
+    GoBuildInfo info;
+    info.go_version = *version;
+    // Programs built without modules have no list.
+    if (modules && modules->size() > 2 * kFrame && (*modules)[modules->size() - kFrame - 1] == '\n') {
+        parse_modules(std::string_view(*modules).substr(kFrame, modules->size() - 2 * kFrame), info);
+    }
+    return std::optional<GoBuildInfo>(std::move(info));
+}
+
+}  // namespace sonde

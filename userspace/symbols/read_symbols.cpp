@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <elf.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "userspace/base/glob.h"
+#include "userspace/symbols/elf_symbols.h"
+#include "userspace/symbols/go_pclntab.h"
+#include "userspace/symbols/mangled_name.h"
+#include "userspace/symbols/symbol_report.h"
+
+namespace sonde {
+namespace {
+
+constexpr uint64_t kMaxFunctionBytes = uint64_t{4} << 20;  // the EVM's interpreters have some 50 kB
+
+// "GCC: (Debian 12.2.0) 12.2.0", "rustc version 1.95.0 (...)": strings behind each other.
+std::string read_comment(const ElfFile& elf)
+{
+    constexpr uint64_t kMaxComment = 65536;
+    const ElfSection* section = elf.section(".comment");
+    if (section == nullptr || section->size > kMaxComment) {
+        return "";
+    }
+    const Result<std::vector<char>> bytes = elf.contents(*section);
+    std::string all;
+    for (uint64_t at = 0; bytes && at < bytes->size();) {
+        const auto text = Bytes(*bytes).string_at(at);
+        if (!text) {
+            break;
+        }
+        if (!text->empty() && all.find(*text) == std::string::npos) {
+            all += (all.empty() ? "" : "; ") + std::string(*text);
+        }
+        at += text->size() + 1;
+    }
+    return all;
+}
+
+class Reader {
+  public:
+    Reader(const SymbolRequest& request, const SymbolFiles& files, const ElfFile& elf)
+        : request_(request), files_(files), elf_(elf)
+    {
+        for (const std::string& pattern : request.patterns) {
+            patterns_.emplace_back(pattern);
+        }
+    }
+
+    SymbolReport read();
+
+  private:
+    void read_facts();
+    void read_tables();
+    void read_debug_file();
+    void read_go();
+    void read_usdt();
+    void read_sites();
+    bool take(const FunctionView& function);
+    void sort_and_thin();
+    [[nodiscard]] bool is_wanted(std::string_view name) const
+    {
+        return patterns_.empty() ||
+               std::any_of(patterns_.begin(), patterns_.end(), [name](const auto& p) { return p.matches(name); });
+    }
+    void note(const Status& status)
+    {
+        if (!status) {
+            report_.problems.push_back(status.error().what);
+        }
+    }
+
+    const SymbolRequest& request_;
+    const SymbolFiles& files_;
+    const ElfFile& elf_;
+    std::vector<NamePattern> patterns_;
+    SymbolReport report_;
+};
+
+SymbolReport Reader::read()
+{
+    read_facts();
+    read_tables();
+    read_debug_file();
+    read_go();
+    read_usdt();
+    sort_and_thin();
+    if (request_.with_sites) {
+        read_sites();
+    }
+    return std::move(report_);
+}
+
+void Reader::read_facts()
+{
+    BinaryFacts& facts = report_.facts;
+    facts.file = files_.program.identity();
+    facts.machine = elf_.machine();
+    facts.relocatable = elf_.is_relocatable();
+    facts.has_symtab = has_table(elf_, ElfTable::kSymtab);
+    facts.has_dynsym = has_table(elf_, ElfTable::kDynsym);
+    facts.build_id = build_id(elf_);
+    facts.compilers = read_comment(elf_);
+}
+
+bool Reader::take(const FunctionView& function)
+{
+    ++report_.functions_seen;
+    if (!is_wanted(function.name)) {
+        return true;
+    }
+    const std::optional<uint64_t> offset = elf_.file_offset(function.address, 1, PF_X);
+    if (!offset) {
+        return true;  // it never runs
+    }
+    if (report_.functions.size() >= request_.max_functions) {
+        report_.truncated = true;
+        return false;
+    }
+    report_.functions.push_back({std::string(function.name),
+                                 display_name(function.name),
+                                 function.address,
+                                 *offset,
+                                 function.size,
+                                 function.source,
+                                 {},
+                                 {}});
+    return true;
+}
+
+void Reader::read_tables()
+{
+    const FunctionVisitor visit = [this](const FunctionView& function) { return take(function); };
+    note(for_each_elf_function(elf_, ElfTable::kSymtab, SymbolSource::kSymtab, visit));
+    note(for_each_elf_function(elf_, ElfTable::kDynsym, SymbolSource::kDynsym, visit));
+}
+
+void Reader::read_debug_file()
+{
+    if (!files_.debug_problem.empty()) {
+        report_.problems.push_back(files_.debug_problem);
+    }
+    if (!files_.debug) {
+        return;
+    }
+    const std::string context = "debug file " + request_.debug_path;
+    const Result<ElfFile> elf = ElfFile::open(*files_.debug);
+    if (!elf) {
+        report_.problems.push_back(elf.error().with(context).what);
+    } else if (build_id(*elf) != report_.facts.build_id) {
+        report_.problems.push_back(context + ": it is of another build");
+    } else {
+        note(for_each_elf_function(*elf, ElfTable::kSymtab, SymbolSource::kDebugFile,
+                                   [this](const FunctionView& function) { return take(function); }));
+    }
+}
+
+void Reader::read_go()
+{
+    const ElfWords words(elf_);
+    Result<std::optional<GoBuildInfo>> info = GoBuildInfo::find(elf_, words);
+    if (info) {
+        report_.facts.go = std::move(*info);
+    } else {
+        report_.problems.push_back(info.error().what);
+    }
+    const Result<std::optional<GoPclntab>> table = GoPclntab::find(elf_, words);
+    if (!table) {
+        report_.problems.push_back(table.error().what);
+    } else if (*table) {
+        report_.facts.go_table = (*table)->format();
+        (*table)->for_each([this](const FunctionView& function) { return take(function); });
+    }
+}
+
+void Reader::read_usdt()
+{
+    for (UsdtProbe& probe : usdt_probes(elf_)) {
+        const std::string name = probe.provider + ":" + probe.name;
+        const auto fits = [&name](const NamePattern& p) { return glob_matches(p.text(), name); };
+        if (patterns_.empty() || std::any_of(patterns_.begin(), patterns_.end(), fits)) {
+            report_.usdt.push_back(std::move(probe));
+        }
+    }
+}
+
+// .dynsym repeats .symtab, and Go's table repeats both.
+void Reader::sort_and_thin()
+{
+    std::vector<FunctionSymbol>& all = report_.functions;
+    std::sort(all.begin(), all.end(), [](const FunctionSymbol& a, const FunctionSymbol& b) {
+        return std::tie(a.offset, a.name, a.source) < std::tie(b.offset, b.name, b.source);
+    });
+    const auto same = [](const FunctionSymbol& a, const FunctionSymbol& b) {
+        return a.offset == b.offset && a.name == b.name;
+    };
+    all.erase(std::unique(all.begin(), all.end(), same), all.end());
+}
+
+void Reader::read_sites()
+{
+    for (FunctionSymbol& function : report_.functions) {
+        if (function.size == 0 || function.size > kMaxFunctionBytes) {
+            function.no_sites = function.size == 0 ? "its size is not known" : "it is too large";
+            continue;
+        }
+        const Result<std::vector<char>> code = elf_.read_at(function.address, function.size);
+        Result<FunctionSites> sites = code ? find_sites(elf_.machine(), Bytes(*code)) : code.error();
+        if (sites) {
+            function.sites = std::move(*sites);
+        } else {
+            function.no_sites = sites.error().what;
+        }
+    }
+}
+
+}  // namespace
+
+Result<SymbolFiles> SymbolFiles::open(const SymbolRequest& request)
+{
+    Result<TargetFile> program = TargetFile::open(request.path);
+    if (!program) {
+        return program.error().with(request.path);
+    }
+    SymbolFiles files{std::move(*program), std::nullopt, ""};
+    if (!request.debug_path.empty()) {
+        Result<TargetFile> debug = TargetFile::open(request.debug_path);
+        if (debug) {
+            files.debug = std::move(*debug);
+        } else {
+            files.debug_problem = debug.error().with("debug file " + request.debug_path).what;
+        }
+    }
+    return files;
+}
+
+Result<SymbolReport> read_symbols(const SymbolRequest& request, const SymbolFiles& files)
+{
+    const Result<ElfFile> elf = ElfFile::open(files.program);
+    if (!elf) {
+        return elf.error().with(request.path);
+    }
+    return Reader(request, files, *elf).read();
+}
+
+}  // namespace sonde

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/symbols/sandbox.h"
+
+#include <grp.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+
+namespace sonde {
+namespace {
+
+constexpr uid_t kNobody = 65534;
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+#else
+constexpr bool kSanitized = false;
+#endif
+
+constexpr std::array kAllowed{
+    SCMP_SYS(read),         SCMP_SYS(pread64),      SCMP_SYS(write),       SCMP_SYS(fstat),
+    SCMP_SYS(newfstatat),   SCMP_SYS(lseek),        SCMP_SYS(close),       SCMP_SYS(brk),
+    SCMP_SYS(munmap),       SCMP_SYS(mremap),       SCMP_SYS(madvise),     SCMP_SYS(futex),
+    SCMP_SYS(getpid),       SCMP_SYS(gettid),       SCMP_SYS(tgkill),      SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn), SCMP_SYS(sigaltstack), SCMP_SYS(exit),
+    SCMP_SYS(exit_group),   SCMP_SYS(getrandom),    SCMP_SYS(sched_yield), SCMP_SYS(clock_gettime)};
+
+Status limit(__rlimit_resource_t what, uint64_t value)
+{
+    rlimit now{};
+    if (::getrlimit(what, &now) != 0) {
+        return Error::from_errno(errno, "getrlimit");
+    }
+    const rlimit both{std::min<uint64_t>(value, now.rlim_max), std::min<uint64_t>(value, now.rlim_max)};
+    return ::setrlimit(what, &both) == 0 ? ok() : Error::from_errno(errno, "setrlimit");
+}
+
+void close_others(std::vector<int> keep)
+{
+    if (kSanitized) {
+        keep.push_back(STDERR_FILENO);
+    }
+    std::sort(keep.begin(), keep.end());
+    unsigned from = 0;
+    for (const int fd : keep) {
+        const auto kept = static_cast<unsigned>(fd);
+        if (kept > from) {
+            (void)::close_range(from, kept - 1, 0);
+        }
+        from = kept + 1;
+    }
+    (void)::close_range(from, ~0U, 0);
+}
+
+// Root without CAP_SETUID, as in some containers, stays root; the filter then holds it alone.
+Status become_nobody()
+{
+    if (::geteuid() != 0 || ::setgroups(0, nullptr) != 0) {
+        return ok();
+    }
+    if (::setresgid(kNobody, kNobody, kNobody) != 0 || ::setresuid(kNobody, kNobody, kNobody) != 0) {
+        return errno == EPERM ? ok() : Status(Error::from_errno(errno, "become nobody"));
+    }
+    return ok();
+}
+
+Status filter_system_calls()
+{
+    const std::unique_ptr<void, void (*)(void*)> filter(::seccomp_init(SCMP_ACT_KILL_PROCESS), ::seccomp_release);
+    if (!filter) {
+        return Error{ENOMEM, "seccomp"};
+    }
+    int failed = 0;
+    for (const int call : kAllowed) {
+        failed = failed != 0 ? failed : ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
+    }
+    // Memory, but no files, and nothing that could be run.
+    const scmp_arg_cmp anonymous = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS);
+    const scmp_arg_cmp data = SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0);
+    failed =
+        failed != 0 ? failed : ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, data, anonymous);
+    failed = failed != 0 ? failed : ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, data);
+    failed = failed != 0 ? failed : ::seccomp_load(filter.get());
+    return failed == 0 ? ok() : Error::from_errno(-failed, "seccomp");
+}
+
+}  // namespace
+
+Status shut_in(const SandboxLimits& limits, std::vector<int> keep)
+{
+    close_others(std::move(keep));
+    for (const auto& [what, value] : {std::pair{RLIMIT_CORE, uint64_t{0}}, std::pair{RLIMIT_FSIZE, uint64_t{0}},
+                                      std::pair{RLIMIT_CPU, limits.cpu_seconds},
+                                      std::pair{RLIMIT_AS, kSanitized ? RLIM_INFINITY : limits.memory_bytes}}) {
+        if (Status status = limit(what, value); !status) {
+            return status;
+        }
+    }
+    if (Status status = become_nobody(); !status) {
+        return status;
+    }
+    if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return Error::from_errno(errno, "PR_SET_NO_NEW_PRIVS");
+    }
+    return filter_system_calls();
+}
+
+}  // namespace sonde
