@@ -35,9 +35,9 @@ struct Instruction {
     }
 };
 
-class Decoder {
+class InstructionDecoder {
   public:
-    explicit Decoder(Bytes code) : code_(code)
+    explicit InstructionDecoder(Bytes code) : code_(code)
     {
         ZydisDecoderInit(&decoder_, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
     }
@@ -141,7 +141,7 @@ bool is_harmless(const Instruction& i)
 
 // The first push that all calls pass once, or else the first instruction behind the stack check, or else the first.
 // `first_target` is the least offset but 0 to which the function jumps.
-std::optional<ProbeSite> find_entry(const Decoder& decoder, Bytes code, uint64_t first_target)
+std::optional<ProbeSite> find_entry(const InstructionDecoder& decoder, Bytes code, uint64_t first_target)
 {
     Instruction i;
     if (!decoder.decode(0, i)) {
@@ -173,7 +173,7 @@ std::optional<ProbeSite> find_entry(const Decoder& decoder, Bytes code, uint64_t
 
 Result<FunctionSites> find_x86_sites(Bytes code)
 {
-    const Decoder decoder(code);
+    const InstructionDecoder decoder(code);
     FunctionSites sites;
     uint64_t first_target = code.size();
     Instruction i;

@@ -60,7 +60,10 @@ Status ElfFile::read_segments(uint64_t offset, uint64_t count)
     }
     for (uint64_t i = 0; i < count; ++i) {
         const Elf64_Phdr h = *Bytes(*table).at<Elf64_Phdr>(i * sizeof(Elf64_Phdr));
-        segments_.push_back({h.p_type, h.p_flags, h.p_offset, h.p_vaddr, h.p_filesz, h.p_memsz});
+        // No more of it than the file has: what a segment promises beyond kills the program that touches it.
+        const uint64_t whole = file_->identity().size;
+        const uint64_t size = h.p_offset < whole ? std::min(h.p_filesz, whole - h.p_offset) : 0;
+        segments_.push_back({h.p_type, h.p_flags, h.p_offset, h.p_vaddr, size, h.p_memsz});
     }
     return ok();
 }

@@ -15,13 +15,13 @@ uint32_t relative_type(uint16_t machine)
     return machine == EM_AARCH64 ? R_AARCH64_RELATIVE : R_X86_64_RELATIVE;
 }
 
-struct Place {
+struct RelocationTable {
     uint64_t address = 0;
     uint64_t size = 0;
 };
 
 // What the loader goes by, so that it is there without sections too.
-std::optional<Place> find_relocations(const ElfFile& elf)
+std::optional<RelocationTable> find_relocations(const ElfFile& elf)
 {
     const auto& segments = elf.segments();
     const auto dynamic =
@@ -30,7 +30,7 @@ std::optional<Place> find_relocations(const ElfFile& elf)
     if (!entries) {
         return std::nullopt;
     }
-    Place place;
+    RelocationTable place;
     const Bytes bytes(*entries);
     for (uint64_t at = 0; const std::optional<Elf64_Dyn> entry = bytes.at<Elf64_Dyn>(at); at += sizeof(Elf64_Dyn)) {
         if (entry->d_tag == DT_NULL) {
@@ -42,14 +42,14 @@ std::optional<Place> find_relocations(const ElfFile& elf)
             place.size = entry->d_un.d_val;
         }
     }
-    return place.size != 0 ? std::optional<Place>(place) : std::nullopt;
+    return place.size != 0 ? std::optional<RelocationTable>(place) : std::nullopt;
 }
 
 }  // namespace
 
 ElfWords::ElfWords(const ElfFile& elf) : elf_(&elf)
 {
-    const std::optional<Place> place = elf.is_relocatable() ? find_relocations(elf) : std::nullopt;
+    const std::optional<RelocationTable> place = elf.is_relocatable() ? find_relocations(elf) : std::nullopt;
     const Result<std::vector<char>> table = place ? elf.read_at(place->address, place->size) : Error{};
     if (!table) {
         return;

@@ -6,8 +6,8 @@
 namespace sonde {
 namespace {
 
-constexpr std::string_view kMagic("\xff Go buildinf:");
-constexpr uint64_t kAlignment = 16;
+constexpr std::string_view kInfoMagic("\xff Go buildinf:");
+constexpr uint64_t kInfoAlignment = 16;
 constexpr uint64_t kSearched = uint64_t{1} << 20;  // of each writable segment: the linker puts it first
 constexpr uint64_t kFlagsAt = 15;
 constexpr uint64_t kPointersAt = 16;
@@ -17,16 +17,16 @@ constexpr uint8_t kInPlace = 2;
 constexpr uint64_t kMaxText = uint64_t{1} << 20;  // geth's has some 20 kB
 constexpr uint64_t kFrame = 16;                   // bytes before and behind the list of modules
 
-struct Place {
+struct InfoPlace {
     uint64_t address;
     std::vector<char> bytes;
 };
 
-std::optional<Place> find_place(const ElfFile& elf)
+std::optional<InfoPlace> find_place(const ElfFile& elf)
 {
     if (const ElfSection* section = elf.section(".go.buildinfo")) {
         if (Result<std::vector<char>> bytes = elf.contents(*section)) {
-            return Place{section->address, std::move(*bytes)};
+            return InfoPlace{section->address, std::move(*bytes)};
         }
     }
     for (const ElfSegment& segment : elf.segments()) {
@@ -38,11 +38,11 @@ std::optional<Place> find_place(const ElfFile& elf)
         if (!bytes) {
             continue;
         }
-        const uint64_t first = (kAlignment - segment.address % kAlignment) % kAlignment;
-        for (uint64_t at = first; at + kStringsAt <= bytes->size(); at += kAlignment) {
-            if (Bytes(*bytes).part(at, kMagic.size()).view() == kMagic) {
+        const uint64_t first = (kInfoAlignment - segment.address % kInfoAlignment) % kInfoAlignment;
+        for (uint64_t at = first; at + kStringsAt <= bytes->size(); at += kInfoAlignment) {
+            if (Bytes(*bytes).part(at, kInfoMagic.size()).view() == kInfoMagic) {
                 bytes->erase(bytes->begin(), bytes->begin() + static_cast<ptrdiff_t>(at));
-                return Place{segment.address + at, std::move(*bytes)};
+                return InfoPlace{segment.address + at, std::move(*bytes)};
             }
         }
     }
@@ -125,14 +125,14 @@ void parse_modules(std::string_view text, GoBuildInfo& info)
 
 Result<std::optional<GoBuildInfo>> GoBuildInfo::find(const ElfFile& elf, const ElfWords& words)
 {
-    const std::optional<Place> place = find_place(elf);
+    const std::optional<InfoPlace> place = find_place(elf);
     if (!place) {
         return std::optional<GoBuildInfo>();
     }
     const Bytes bytes(place->bytes);
     const std::optional<uint8_t> flags = bytes.at<uint8_t>(kFlagsAt);
     const Error malformed{EINVAL, "Go's build information does not fit together"};
-    if (bytes.part(0, kMagic.size()).view() != kMagic || !flags) {
+    if (bytes.part(0, kInfoMagic.size()).view() != kInfoMagic || !flags) {
         return malformed;
     }
     std::optional<std::string> version, modules;

@@ -14,10 +14,10 @@ constexpr uint32_t kMagic1_18 = 0xfffffff0;
 constexpr uint32_t kMagic1_20 = 0xfffffff1;
 constexpr uint32_t kMagic1_2 = 0xfffffffb;
 constexpr uint64_t kMaxFunctions = 4'000'000;  // erigon has some 150,000
-constexpr uint64_t kAlignment = 8;
+constexpr uint64_t kTableAlignment = 8;
 
 // Behind the magic: two zero bytes, the smallest instruction, the size of a pointer. Then words.
-struct Start {
+struct TableStart {
     uint32_t magic;
     uint8_t zero[2];
     uint8_t quantum;
@@ -35,17 +35,17 @@ constexpr uint64_t kModuleText = 176;
 
 bool is_start(Bytes bytes, uint64_t at)
 {
-    const std::optional<Start> s = bytes.at<Start>(at);
+    const std::optional<TableStart> s = bytes.at<TableStart>(at);
     return s && (s->magic == kMagic1_16 || s->magic == kMagic1_18 || s->magic == kMagic1_20) && s->zero[0] == 0 &&
            s->zero[1] == 0 && (s->quantum == 1 || s->quantum == 4) && s->pointer_size == sizeof(uint64_t);
 }
 
-struct Place {
+struct TablePlace {
     uint64_t address = 0;
     std::vector<char> bytes;
 };
 
-Result<std::optional<Place>> find_in_sections(const ElfFile& elf)
+Result<std::optional<TablePlace>> find_in_sections(const ElfFile& elf)
 {
     for (const std::string_view name : {".gopclntab", ".data.rel.ro.gopclntab"}) {
         const ElfSection* section = elf.section(name);
@@ -56,13 +56,13 @@ Result<std::optional<Place>> find_in_sections(const ElfFile& elf)
         if (!bytes) {
             return bytes.error().with(section->name);
         }
-        return std::optional<Place>({section->address, std::move(*bytes)});
+        return std::optional<TablePlace>({section->address, std::move(*bytes)});
     }
-    return std::optional<Place>();
+    return std::optional<TablePlace>();
 }
 
 // Without sections. The end is not known: that of the segment serves.
-std::optional<Place> find_in_segments(const ElfFile& elf)
+std::optional<TablePlace> find_in_segments(const ElfFile& elf)
 {
     for (const ElfSegment& segment : elf.segments()) {
         if (segment.type != PT_LOAD) {
@@ -72,10 +72,10 @@ std::optional<Place> find_in_segments(const ElfFile& elf)
         if (!bytes) {
             continue;
         }
-        for (uint64_t at = 0; at + sizeof(Start) <= bytes->size(); at += kAlignment) {
+        for (uint64_t at = 0; at + sizeof(TableStart) <= bytes->size(); at += kTableAlignment) {
             if (is_start(Bytes(*bytes), at)) {
                 bytes->erase(bytes->begin(), bytes->begin() + static_cast<ptrdiff_t>(at));
-                return Place{segment.address + at, std::move(*bytes)};
+                return TablePlace{segment.address + at, std::move(*bytes)};
             }
         }
     }
@@ -86,13 +86,13 @@ std::optional<Place> find_in_segments(const ElfFile& elf)
 
 Result<std::optional<GoPclntab>> GoPclntab::find(const ElfFile& elf, const ElfWords& words)
 {
-    Result<std::optional<Place>> place = find_in_sections(elf);
+    Result<std::optional<TablePlace>> place = find_in_sections(elf);
     if (!place) {
         return place.error();
     }
     if (!*place) {
         // A program of another language has no such bytes, or not where functions would fit.
-        std::optional<Place> found = find_in_segments(elf);
+        std::optional<TablePlace> found = find_in_segments(elf);
         if (!found) {
             return std::optional<GoPclntab>();
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/symbols/mangled_name.h"
 
+// libiberty.h otherwise declares basename() its own way, which string.h contradicts.
+#define HAVE_DECL_BASENAME 1
 #include <libiberty/demangle.h>
 
 #include <algorithm>

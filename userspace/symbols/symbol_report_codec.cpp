@@ -7,7 +7,7 @@
 namespace sonde {
 namespace {
 
-class Encoder {
+class ReportEncoder {
   public:
     template <class T>
     void number(T& value)
@@ -46,9 +46,9 @@ class Encoder {
     std::vector<char> out_;
 };
 
-class Decoder {
+class ReportDecoder {
   public:
-    explicit Decoder(Bytes in) : in_(in) {}
+    explicit ReportDecoder(Bytes in) : in_(in) {}
 
     template <class T>
     void number(T& value)
@@ -200,14 +200,14 @@ void code(Coder& c, SymbolReport& report)
 // By value: the fields are listed once for both directions, so that they are not const.
 std::vector<char> encode(SymbolReport report)
 {
-    Encoder encoder;
+    ReportEncoder encoder;
     code(encoder, report);
     return encoder.take();
 }
 
 Result<SymbolReport> decode_report(Bytes bytes)
 {
-    Decoder decoder(bytes);
+    ReportDecoder decoder(bytes);
     SymbolReport report;
     code(decoder, report);
     if (!decoder.done()) {
