@@ -4,9 +4,11 @@
 
 Builds a program as the vendors of clients do (pure Go, position-independent, with C and an external linker, static),
 strips it, takes its section headers away too, and compares the functions that sonde reads from Go's own table with the symbol table of the
-same build before it was stripped, as readelf reads it: names and addresses of all, and sizes up to padding.
+same build before it was stripped, as readelf reads it: names and addresses of all, and sizes up to padding. Where sonde would probe them is compared with what objdump decodes:
+all returns and no other, and an entry that is an instruction.
 Exit status: 0 all agree, 1 some do not, 77 no toolchain could be had.
 """
+import bisect
 import json
 import os
 import re
@@ -94,16 +96,50 @@ def differences(truth, document):
     return compared, wrong
 
 
+def instructions(path):
+    """{address: mnemonic} as objdump decodes them."""
+    found = {}
+    for line in run(["objdump", "-d", "--no-show-raw-insn", "-M", "intel", str(path)]).splitlines():
+        match = re.match(r"^ +([0-9a-f]+):\t(?:repz |bnd |cs |notrack )*(\S+)", line)
+        if match:
+            found[int(match[1], 16)] = match[2]
+    return found
+
+
+def wrong_sites(decoded, document):
+    """Lines about functions that would be probed at other places than they begin and end at."""
+    addresses = sorted(decoded)
+    returns = [a for a in addresses if decoded[a].startswith("ret")]
+    wrong, behind_check = [], 0
+    for f in document["functions"]:
+        if f["source"] != "pclntab" or "entry" not in f:
+            continue
+        end = f["address"] + f["size"]
+        true = returns[bisect.bisect_left(returns, f["address"]):bisect.bisect_left(returns, end)]
+        ours = [f["address"] + r["offset"] for r in f["returns"]]
+        if ours != true:
+            wrong.append(f"{f['name']}: returns at {ours}, objdump says {true}")
+        entry = f["address"] + f["entry"]["offset"]
+        if entry not in decoded or f["entry"]["emulated"] and decoded[entry] not in ("push", "nop", "jmp", "call"):
+            wrong.append(f"{f['name']}: the entry {entry:#x} is {decoded.get(entry, 'no instruction')}")
+        behind_check += f["entry"]["offset"] > 0
+    if behind_check < 500:
+        wrong.append(f"only {behind_check} entries are behind a stack check")
+    return wrong
+
+
 def check(sonde, version, name, plain, folder):
     truth = readelf_functions(plain)
     stripped, bare = folder / "stripped", folder / "bare"
     run(["strip", "--strip-all", "-o", str(stripped), str(plain)])
     without_sections(stripped, bare)
+    decoded = instructions(plain)
     failed = False
     for what, path in (("stripped", stripped), ("without sections", bare)):
         try:
-            document = sonde_symbols(sonde, path)
+            document = sonde_symbols(sonde, path, "--sites")
             compared, wrong = differences(truth, document)
+            wrong += wrong_sites(decoded, document)
             go = document["go"] or {}
             if go.get("package") != "example.com/node":
                 wrong.append(f"build information: {go}")

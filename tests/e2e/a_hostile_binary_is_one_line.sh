@@ -37,11 +37,13 @@ for ((i = 0; i < count; ++i)); do put "$tmp/sizes" $((at + i * 64 + 56)) '\0\0\0
 expect 0 "$sonde" symbols "$tmp/sizes" main
 
 # Names that would speak to the terminal.
-name_at=$(LC_ALL=C grep -abom 1 'sonde_probe_cost\|_ZN5sonde3cli3run' "$sonde" | head -n 1 | cut -d: -f1)
+read -r strings size < <(readelf -SW "$sonde" | sed -n 's/.* \.strtab *STRTAB *[0-9a-f]* \([0-9a-f]*\) \([0-9a-f]*\).*/\1 \2/p')
+name_at=$(tail -c +$((16#$strings + 1)) "$sonde" | head -c $((16#$size)) | LC_ALL=C grep -abom 1 '_ZN5sonde3cli3run' | head -n 1 | cut -d: -f1)
 cp "$sonde" "$tmp/escapes"
-put "$tmp/escapes" "$name_at" '\x1b[31m'
+put "$tmp/escapes" $((16#$strings + name_at)) '\x1b[31m'
 expect 0 "$sonde" symbols "$tmp/escapes"
 ! grep -q $'\e' "$out" || fail "an escape byte on stdout"
+grep -qF '\x1b[31m' "$out" || fail "the name is not shown"
 
 # The reader has no privileges left: as root it may read what nobody else may, and still says what it found.
 need_root

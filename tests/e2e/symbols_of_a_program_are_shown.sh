@@ -29,6 +29,6 @@ expect 0 "$sonde" symbols "$sonde" main --sites -o json
 valid_symbols
 holds '.functions | length == 1'
 expect 0 "$sonde" symbols "$sonde" main --sites
-grep -qE '^ +entry \+0x[0-9a-f]+.*[0-9]+ returns: ' "$out" || fail "no sites of main"
+grep -qE '^ +entry \+0x[0-9a-f]+.*[0-9]+ returns?: ' "$out" || fail "no sites of main"
 expect 0 "$sonde" symbols "$sonde" 'sonde::cli::run_symbols'
 grep -q 'sonde::cli::run_symbols(' "$out" || fail "no function found by its identifiers"

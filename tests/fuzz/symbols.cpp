@@ -18,7 +18,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     SymbolRequest request;
     request.path = request.debug_path = file.path();
     request.with_sites = true;
-    request.max_functions = 10'000;
     const Result<SymbolFiles> files = SymbolFiles::open(request);
     require(static_cast<bool>(files), "a regular file opens");
     const Result<SymbolReport> report = read_symbols(request, *files);

@@ -64,7 +64,7 @@ inline std::string go_varint_string(const std::string& text)
 
 constexpr const char* kGoModules =
     "0123456789abcdefpath\texample.com/node/cmd/node\nmod\texample.com/node\tv1.2.3\th1:sum=\n"
-    "dep\texample.com/db\tv0.1.0\n=>\texample.com/fork\tv0.2.0\th1:x=\nbuild\t-ldflags=-s -w\nbuild\tCGO_ENABLED=0\n"
+    "dep\texample.com/db\tv0.1.0\n=>\texample.com/fork\tv0.2.0\th1:x=\nbuild\t-ldflags=\"-s -w -X a=\\\"b\\\"\"\nbuild\t\"a=b\"=c\nbuild\tCGO_ENABLED=0\n"
     "0123456789abcdef";
 
 inline std::string go_build_info(const std::string& version, const std::string& modules)

@@ -187,6 +187,17 @@ TEST_F(ReadSymbols, OfAGoProgramThatIsLoadedAnywhere)
     }
 }
 
+TEST_F(ReadSymbols, TheSectionOfTheCodeIsNotWhereGosCodeBegins)
+{
+    Elf elf;
+    elf.add(".gopclntab", go_table(GoFormat::k1_20, kGoFunctions, kGoEnd, kCode, 0));
+    elf.add(".text", std::string(0x1000, '\x90'));
+    const auto report = read(elf.bytes());
+    ASSERT_TRUE(report);
+    EXPECT_EQ(report->problems, Names{"where Go's code begins cannot be told"});
+    EXPECT_EQ(names_of(*report), Names{});
+}
+
 TEST_F(ReadSymbols, SaysWhichGoTablesItCannotRead)
 {
     const auto problem = [this](const std::string& table) {
@@ -217,7 +228,8 @@ TEST_F(ReadSymbols, OfGoBuildInformation)
         EXPECT_EQ(go.main.path + " " + go.main.version, "example.com/node v1.2.3");
         ASSERT_EQ(go.dependencies.size(), 1U);
         EXPECT_EQ(go.dependencies[0].path + " " + go.dependencies[0].version, "example.com/fork v0.2.0");
-        EXPECT_EQ(go.settings.at("-ldflags"), "-s -w");
+        EXPECT_EQ(go.settings.at("-ldflags"), "-s -w -X a=\"b\"");
+        EXPECT_EQ(go.settings.at("a=b"), "c");
         elf.without_sections();
     }
 }
@@ -256,11 +268,13 @@ TEST_F(ReadSymbols, OfStaticTracepoints)
             note(kCode, base, 0, text("postgresql", "query__start", "8@%rdi")) +
                 // Made before the linker moved everything up by 0x10.
                 note(kCode, base - 0x10, semaphore - 0x10, text("postgresql", "query__done", "")) +
+                note(kCode + 4, 0, 0, text("folly", "without_base", "")) +
                 note(0x10, base, 0, text("postgresql", "nowhere", "")) + note(kCode, base, 0, "no end"),
             SHT_NOTE);
     const auto report = read(elf.bytes());
     ASSERT_TRUE(report);
-    ASSERT_EQ(report->usdt.size(), 2U);
+    ASSERT_EQ(report->usdt.size(), 3U);
+    EXPECT_EQ(report->usdt[2].offset, kCode - kBase + 4);
     EXPECT_EQ(report->usdt[0].name, "query__start");
     EXPECT_EQ(report->usdt[0].arguments, "8@%rdi");
     EXPECT_EQ(report->usdt[0].offset, kCode - kBase);
@@ -309,12 +323,20 @@ TEST_F(ReadSymbols, ReportsComeBackAsTheyWent)
     ASSERT_TRUE(here && there) << there.error().what;
     const std::vector<char> bytes = encode(*here);
     EXPECT_EQ(encode(*there), bytes);
-    EXPECT_EQ(there->facts.go->settings.size(), 2U);
+    EXPECT_EQ(there->facts.go->settings.size(), 3U);
     EXPECT_EQ(names_of(*there), names_of(*here));
     // No beginning of it is a report, and nothing may follow.
     for (size_t size = 0; size < bytes.size(); ++size) {
         ASSERT_FALSE(decode_report(Bytes(std::span(bytes).first(size)))) << size;
     }
+    SymbolReport bad;
+    bad.facts.build_id = "../../../../../etc/shadow";
+    EXPECT_FALSE(decode_report(Bytes(encode(bad))));
+    bad.facts.build_id = "00ff";
+    EXPECT_TRUE(decode_report(Bytes(encode(bad))));
+    bad.functions.resize(1);
+    bad.functions[0].source = static_cast<SymbolSource>(4);
+    EXPECT_FALSE(decode_report(Bytes(encode(bad))));
     std::vector<char> longer = bytes;
     longer.push_back(0);
     EXPECT_FALSE(decode_report(Bytes(longer)));

@@ -5,11 +5,13 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <csignal>
+#include <cstdlib>
 #include <functional>
 
 namespace sonde {
@@ -57,6 +59,8 @@ TEST(Sandbox, IsKilledForAnythingElse)
         {"fork", [] { return static_cast<int>(::fork()); }},
         {"exec", [] { return ::execl("/bin/true", "true", nullptr); }},
         {"kill", [] { return ::kill(::getppid(), 0); }},
+        {"kill by thread",
+         [] { return static_cast<int>(::syscall(SYS_tgkill, ::syscall(SYS_getpid) - 1, 1, SIGCONT)); }},
         {"code",
          [] { return ::mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED; }},
         {"a file in memory", [] { return ::mmap(nullptr, 4096, PROT_READ, MAP_PRIVATE, 0, 0) == MAP_FAILED; }},
@@ -69,6 +73,8 @@ TEST(Sandbox, IsKilledForAnythingElse)
         return ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? 1 : 7;
     };
     EXPECT_EQ(WEXITSTATUS(status_of(memory)), 7);
+    const int aborted = status_of([]() -> int { std::abort(); });
+    EXPECT_TRUE(WIFSIGNALED(aborted) && WTERMSIG(aborted) == SIGABRT) << aborted;
 }
 
 TEST(Sandbox, RootBecomesNobody)

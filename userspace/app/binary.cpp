@@ -37,7 +37,14 @@ Result<SymbolReport> examine_binary(const BinaryQuestion& question, const Rooted
         return report;
     }
     request.debug_path = debug_file(report->facts.build_id, fs);
-    return request.debug_path.empty() ? report : read_symbols_in_child(request);
+    if (!request.debug_path.empty()) {
+        Result<SymbolReport> with_debug_file = read_symbols_in_child(request);
+        if (with_debug_file) {
+            return with_debug_file;
+        }
+        report->problems.push_back(with_debug_file.error().what);
+    }
+    return report;
 }
 
 }  // namespace sonde

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/base/glob.h"
 
-#include <cctype>
-
 namespace sonde {
 
 bool glob_matches(std::string_view pattern, std::string_view text)
@@ -29,23 +27,6 @@ bool glob_matches(std::string_view pattern, std::string_view text)
         ++p;
     }
     return p == pattern.size();
-}
-
-std::string_view glob_word(std::string_view pattern)
-{
-    std::string_view longest;
-    for (size_t begin = 0; begin < pattern.size();) {
-        size_t end = begin;
-        while (end < pattern.size() &&
-               (std::isalnum(static_cast<unsigned char>(pattern[end])) || pattern[end] == '_')) {
-            ++end;
-        }
-        if (end - begin > longest.size()) {
-            longest = pattern.substr(begin, end - begin);
-        }
-        begin = end + 1;
-    }
-    return longest;
 }
 
 }  // namespace sonde

@@ -9,7 +9,4 @@ namespace sonde {
 // itself. Not fnmatch, to which the brackets of "Foo[...]" and the star of "(*T)" mean more.
 [[nodiscard]] bool glob_matches(std::string_view pattern, std::string_view text);
 
-// The longest run of letters, digits and underscores that a text must contain to fit the pattern; empty if none.
-[[nodiscard]] std::string_view glob_word(std::string_view pattern);
-
 }  // namespace sonde

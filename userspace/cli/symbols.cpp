@@ -57,12 +57,13 @@ std::string sites_text(const FunctionSymbol& function)
     }
     const FunctionSites& sites = *function.sites;
     std::string text = "entry " + site_text(sites.entry) + "; ";
-    text += sites.returns.empty() ? "no return" : std::to_string(sites.returns.size()) + " returns:";
+    text += sites.returns.empty() ? "no return" : counted(sites.returns.size(), "return") + ":";
     constexpr size_t kShown = 8;
     for (size_t i = 0; i < std::min(kShown, sites.returns.size()); ++i) {
         text += " " + site_text(sites.returns[i]);
     }
     text += sites.returns.size() > kShown ? " ..." : "";
+    text += sites.begins_again == 0 ? "" : "; begins again at " + std::to_string(sites.begins_again);
     text += sites.tail_jumps == 0 ? "" : "; jumps out at " + std::to_string(sites.tail_jumps);
     return text + (sites.indirect_jumps == 0 ? "" : "; computed jumps at " + std::to_string(sites.indirect_jumps));
 }
@@ -140,6 +141,7 @@ nlohmann::ordered_json to_json(const FunctionSymbol& f)
         for (const ProbeSite& site : f.sites->returns) {
             object["returns"].push_back(to_json(site));
         }
+        object["begins_again"] = f.sites->begins_again;
         object["tail_jumps"] = f.sites->tail_jumps;
         object["indirect_jumps"] = f.sites->indirect_jumps;
     } else if (!f.no_sites.empty()) {
@@ -161,6 +163,11 @@ nlohmann::ordered_json to_json(const GoBuildInfo& go)
     return object;
 }
 
+std::string dumped(const nlohmann::ordered_json& value)
+{
+    return value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+}
+
 std::string to_json(const SymbolReport& report)
 {
     using nlohmann::ordered_json;
@@ -180,10 +187,6 @@ std::string to_json(const SymbolReport& report)
     }
     document["functions_seen"] = report.functions_seen;
     document["truncated"] = report.truncated;
-    document["functions"] = ordered_json::array();
-    for (const FunctionSymbol& f : report.functions) {
-        document["functions"].push_back(to_json(f));
-    }
     document["usdt"] = ordered_json::array();
     for (const UsdtProbe& p : report.usdt) {
         document["usdt"].push_back({{"provider", to_valid_utf8(p.provider)},
@@ -192,7 +195,17 @@ std::string to_json(const SymbolReport& report)
                                     {"offset", p.offset},
                                     {"semaphore_offset", p.semaphore_offset}});
     }
-    return document.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+    // Functions one by one: as one document, those of a large program would take hundreds of megabytes.
+    std::string text = dumped(document);
+    text.pop_back();
+    text += ",\"functions\":[";
+    for (const FunctionSymbol& f : report.functions) {
+        text += dumped(to_json(f)) + ',';
+    }
+    if (text.back() == ',') {
+        text.pop_back();
+    }
+    return text + "]}\n";
 }
 
 }  // namespace

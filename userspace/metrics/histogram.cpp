@@ -11,9 +11,10 @@ namespace {
 
 constexpr double kNsPerSecond = 1e9;
 
+// Whole nanoseconds up to a bound. As a lower bound, which is not in its bucket, it is too low by one at most.
 uint64_t to_ns(double seconds)
 {
-    return static_cast<uint64_t>(std::llround(seconds * kNsPerSecond));
+    return static_cast<uint64_t>(seconds * kNsPerSecond);
 }
 
 }  // namespace
@@ -128,7 +129,7 @@ Histogram delta(const Histogram& now, const Histogram& before)
     }
     if (!d.buckets.empty()) {
         const uint64_t highest = to_ns(Histogram::upper_bound(d.buckets.rbegin()->first));
-        d.max_ns = d.clamped != 0 ? now.max_ns : std::min(highest, now.max_ns);
+        d.max_ns = std::max(d.min_ns, d.clamped != 0 ? now.max_ns : std::min(highest, now.max_ns));
     }
     return d;
 }

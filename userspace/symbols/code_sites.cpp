@@ -26,7 +26,8 @@ struct Instruction {
     {
         return decoded.meta.category == ZYDIS_CATEGORY_COND_BR || decoded.meta.category == ZYDIS_CATEGORY_UNCOND_BR;
     }
-    [[nodiscard]] bool is_relative() const { return (decoded.attributes & ZYDIS_ATTRIB_IS_RELATIVE) != 0; }
+    // Not one through a word of memory, which may itself be addressed from here.
+    [[nodiscard]] bool is_relative() const { return decoded.raw.imm[0].is_relative == ZYAN_TRUE; }
     // Of a relative jump; beyond the function's end, or far beyond for one before its beginning.
     [[nodiscard]] uint64_t target() const { return end() + static_cast<uint64_t>(decoded.raw.imm[0].value.s); }
     [[nodiscard]] bool is_push_register() const
@@ -88,15 +89,22 @@ ProbeSite site_at(const Instruction& i, Bytes code)
     return {i.offset, is_emulated(i, code), i.decoded.mnemonic == ZYDIS_MNEMONIC_NOP && i.decoded.length == kNop5Bytes};
 }
 
-// cmp REGISTER, [g + 16]: the stack check that Go functions begin with; of those with a huge frame, before it,
-// sub r12, SIZE, which may fall below zero.
+bool is_register(const ZydisDecodedOperand& operand, ZydisRegister which)
+{
+    return operand.type == ZYDIS_OPERAND_TYPE_REGISTER && operand.reg.value == which;
+}
+
+// cmp rsp, [r14 + 16], or of a computed pointer, r12: the stack check that Go functions begin with. Of those with a
+// huge frame, before it, sub r12, SIZE, which may fall below zero.
 bool is_stack_check(const Instruction& i)
 {
     if (i.decoded.mnemonic == ZYDIS_MNEMONIC_SUB) {
-        return i.operands[0].type == ZYDIS_OPERAND_TYPE_REGISTER && i.operands[0].reg.value == ZYDIS_REGISTER_R12;
+        return is_register(i.operands[0], ZYDIS_REGISTER_R12);
     }
     const ZydisDecodedOperand& memory = i.operands[1];
-    return i.decoded.mnemonic == ZYDIS_MNEMONIC_CMP && memory.type == ZYDIS_OPERAND_TYPE_MEMORY &&
+    return i.decoded.mnemonic == ZYDIS_MNEMONIC_CMP &&
+           (is_register(i.operands[0], ZYDIS_REGISTER_RSP) || is_register(i.operands[0], ZYDIS_REGISTER_R12)) &&
+           memory.type == ZYDIS_OPERAND_TYPE_MEMORY && memory.mem.base == ZYDIS_REGISTER_R14 &&
            memory.mem.disp.has_displacement && memory.mem.disp.value == kGoStackGuardAt;
 }
 
@@ -141,7 +149,7 @@ bool is_harmless(const Instruction& i)
 
 // The first push that all calls pass once, or else the first instruction behind the stack check, or else the first.
 // `first_target` is the least offset but 0 to which the function jumps.
-std::optional<ProbeSite> find_entry(const InstructionDecoder& decoder, Bytes code, uint64_t first_target)
+std::optional<ProbeSite> find_entry(const InstructionDecoder& decoder, CodeKind kind, Bytes code, uint64_t first_target)
 {
     Instruction i;
     if (!decoder.decode(0, i)) {
@@ -163,7 +171,7 @@ std::optional<ProbeSite> find_entry(const InstructionDecoder& decoder, Bytes cod
             behind = true;
             continue;
         }
-        checked = is_stack_check(i);
+        checked = kind == CodeKind::kGo && is_stack_check(i);
         if (!is_harmless(i)) {
             break;
         }
@@ -171,11 +179,12 @@ std::optional<ProbeSite> find_entry(const InstructionDecoder& decoder, Bytes cod
     return entry;
 }
 
-Result<FunctionSites> find_x86_sites(Bytes code)
+Result<FunctionSites> find_x86_sites(CodeKind kind, Bytes code)
 {
     const InstructionDecoder decoder(code);
     FunctionSites sites;
     uint64_t first_target = code.size();
+    bool behind_call = false;
     Instruction i;
     for (uint64_t at = 0; at < code.size(); at = i.end()) {
         if (!decoder.decode(at, i)) {
@@ -186,15 +195,22 @@ Result<FunctionSites> find_x86_sites(Bytes code)
         }
         if (i.decoded.mnemonic == ZYDIS_MNEMONIC_RET) {
             sites.returns.push_back(site_at(i, code));
+            if (sites.returns.size() > FunctionSites::kMaxReturns) {
+                return Error{E2BIG, "it returns at too many places"};
+            }
         } else if (i.is_jump() && !i.is_relative()) {
             ++sites.indirect_jumps;
         } else if (i.is_jump() && i.target() >= code.size()) {
             ++sites.tail_jumps;
         } else if (i.is_jump() && i.target() != 0) {
             first_target = std::min(first_target, i.target());
+        } else if (i.is_jump() && !(kind == CodeKind::kGo && behind_call)) {
+            ++sites.begins_again;
         }
+        // Go's stack grows in a call at the function's end, and it begins again before its entry.
+        behind_call = i.decoded.meta.category == ZYDIS_CATEGORY_CALL;
     }
-    const std::optional<ProbeSite> entry = find_entry(decoder, code, first_target);
+    const std::optional<ProbeSite> entry = find_entry(decoder, kind, code, first_target);
     if (!entry) {
         return Error{EINVAL, "no instruction at its beginning"};
     }
@@ -204,24 +220,36 @@ Result<FunctionSites> find_x86_sites(Bytes code)
 
 // Instructions of four bytes; the architecture manual's encodings. What the kernel simulates there is not said here:
 // entry and return cost the same (arch/arm64/kernel/probes/decode-insn.c).
-Result<FunctionSites> find_arm64_sites(Bytes code)
+Result<FunctionSites> find_arm64_sites(CodeKind kind, Bytes code)
 {
-    constexpr uint32_t kReturn = 0xd65f03c0;  // ret x30
-    constexpr uint32_t kBranchLowerSame = 9;  // b.ls, behind Go's stack check
+    constexpr uint32_t kReturn = 0xd65f03c0;        // ret x30
+    constexpr uint32_t kLoadGuard = 0xf9400b90;     // ldr x16, [x28, #16]
+    constexpr uint32_t kCompareStack = 0xeb3063ff;  // cmp sp, x16
+    constexpr uint32_t kCompareBelow = 0xeb10023f;  // cmp x17, x16
+    constexpr uint32_t kBranchLowerSame = 0x54000009;
     constexpr uint64_t kCheckInstructions = 8;
     FunctionSites sites;
+    const bool checks = kind == CodeKind::kGo && code.at<uint32_t>(0) == kLoadGuard;
+    uint32_t before = 0;
     for (uint64_t at = 0; const std::optional<uint32_t> word = code.at<uint32_t>(at); at += sizeof(*word)) {
         if (*word == kReturn) {
             sites.returns.push_back({at, false, false});
+            if (sites.returns.size() > FunctionSites::kMaxReturns) {
+                return Error{E2BIG, "it returns at too many places"};
+            }
         } else if ((*word & 0xfffffc1f) == 0xd61f0000) {
             ++sites.indirect_jumps;
         } else if ((*word & 0xfc000000) == 0x14000000) {
             const auto words = static_cast<int32_t>(*word << 6) >> 6;
-            sites.tail_jumps += at + static_cast<uint64_t>(int64_t{words} * 4) >= code.size() ? 1 : 0;
-        } else if ((*word & 0xff00001f) == (0x54000000 | kBranchLowerSame) && at < kCheckInstructions * 4 &&
-                   sites.entry.offset == 0) {
+            const uint64_t target = at + static_cast<uint64_t>(int64_t{words} * 4);
+            const bool behind_call = (before & 0xfc000000) == 0x94000000;
+            sites.tail_jumps += target >= code.size() ? 1 : 0;
+            sites.begins_again += target == 0 && !(checks && behind_call) ? 1 : 0;
+        } else if (checks && at < kCheckInstructions * sizeof(*word) && (*word & 0xff00001f) == kBranchLowerSame &&
+                   (before == kCompareStack || before == kCompareBelow)) {
             sites.entry.offset = at + sizeof(*word);
         }
+        before = *word;
     }
     return code.size() < sizeof(uint32_t) ? Result<FunctionSites>(Error{EINVAL, "no instruction at its beginning"})
                                           : sites;
@@ -229,13 +257,13 @@ Result<FunctionSites> find_arm64_sites(Bytes code)
 
 }  // namespace
 
-Result<FunctionSites> find_sites(uint16_t machine, Bytes code)
+Result<FunctionSites> find_sites(uint16_t machine, CodeKind kind, Bytes code)
 {
     switch (machine) {
         case EM_X86_64:
-            return find_x86_sites(code);
+            return find_x86_sites(kind, code);
         case EM_AARCH64:
-            return find_arm64_sites(code);
+            return find_arm64_sites(kind, code);
         default:
             return Error{ENOTSUP, "code for another machine"};
     }

@@ -23,9 +23,14 @@ struct ProbeSite {
 
 // Where a function can be probed so that each call is seen beginning once and ending once.
 struct FunctionSites {
+    static constexpr size_t kMaxReturns = 1024;  // one with more is an error
+
     // Passed once per call, with the stack pointer and the argument registers that the function began with. Behind
-    // Go's stack check, which a growing stack passes twice.
+    // Go's stack check, which a growing stack passes twice (not with Go 1.16 or older, nor in Go's assembly, where the
+    // goroutine is not in a register).
     ProbeSite entry;
+    // Jumps to the function's beginning, loops and calls of itself at its end: they pass the entry again.
+    uint32_t begins_again = 0;
     std::vector<ProbeSite> returns;
     // Ends that are no return: a jump to another function (its time belongs to the call), or one that may be that or a
     // table of cases. Where there are any, return sites do not see all ends.
@@ -33,8 +38,10 @@ struct FunctionSites {
     uint32_t indirect_jumps = 0;
 };
 
+enum class CodeKind : uint8_t { kGo, kNative };
+
 // `machine` is EM_X86_64 or EM_AARCH64; `code` is the whole function. An error where the bytes are no instructions.
 // What the kernel emulates on x86-64: arch/x86/kernel/uprobes.c, branch_setup_xol_ops and push_setup_xol_ops.
-Result<FunctionSites> find_sites(uint16_t machine, Bytes code);
+Result<FunctionSites> find_sites(uint16_t machine, CodeKind kind, Bytes code);
 
 }  // namespace sonde

@@ -9,8 +9,6 @@ namespace sonde {
 namespace {
 
 constexpr uint32_t kStapsdtNote = 3;
-constexpr uint64_t kMaxBuildId = 64;
-constexpr size_t kMaxProbes = 65'536;
 
 constexpr uint64_t align_up(uint64_t n)
 {
@@ -64,7 +62,8 @@ std::optional<UsdtProbe> parse_usdt(const ElfFile& elf, Bytes content, uint64_t 
         return std::nullopt;
     }
     const std::string_view arguments = content.string_at(name_at + name->size() + 1).value_or("");
-    const uint64_t moved = base == 0 ? 0 : base - addresses->base;
+    // Some write a base of 0: then nothing was moved.
+    const uint64_t moved = base == 0 || addresses->base == 0 ? 0 : base - addresses->base;
     const std::optional<uint64_t> offset = elf.file_offset(addresses->instruction + moved, 1, PF_X);
     if (!offset) {
         return std::nullopt;
@@ -87,7 +86,7 @@ std::string build_id(const ElfFile& elf)
     std::string id;
     const auto look = [&id](const Note& note) {
         if (id.empty() && note.type == NT_GNU_BUILD_ID && note.owner == std::string_view("GNU\0", 4) &&
-            note.content.size() <= kMaxBuildId) {
+            note.content.size() <= kMaxBuildIdBytes) {
             id = to_hex(note.content.view());
         }
     };
@@ -114,7 +113,7 @@ std::vector<UsdtProbe> usdt_probes(const ElfFile& elf)
     }
     for_each_note(Bytes(*notes), [&](const Note& note) {
         if (note.type != kStapsdtNote || note.owner != std::string_view("stapsdt\0", 8) ||
-            probes.size() >= kMaxProbes) {
+            probes.size() >= kMaxUsdtProbes) {
             return;
         }
         if (std::optional<UsdtProbe> probe = parse_usdt(elf, note.content, base != nullptr ? base->address : 0)) {

@@ -8,7 +8,10 @@
 
 namespace sonde {
 
-// The GNU build-id in hexadecimal; empty if there is none, or one that is no identifier (over 64 bytes).
+inline constexpr uint64_t kMaxBuildIdBytes = 64;
+inline constexpr uint64_t kMaxUsdtProbes = 65'536;
+
+// The GNU build-id in hexadecimal; empty if there is none, or one that is no identifier (over kMaxBuildIdBytes).
 [[nodiscard]] std::string build_id(const ElfFile& elf);
 
 // A static tracepoint (USDT), from the notes "stapsdt", version 3, that <sys/sdt.h> makes.
@@ -21,7 +24,7 @@ struct UsdtProbe {
     uint64_t semaphore_offset = 0;  // in the file, of the counter of those who watch; 0: there is none
 };
 
-// At most 65,536; those that do not point into the program are left out.
+// At most kMaxUsdtProbes; those that do not point into the program are left out.
 [[nodiscard]] std::vector<UsdtProbe> usdt_probes(const ElfFile& elf);
 
 }  // namespace sonde

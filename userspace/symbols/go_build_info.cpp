@@ -3,12 +3,14 @@
 
 #include <elf.h>
 
+#include <algorithm>
+#include <utility>
+
 namespace sonde {
 namespace {
 
 constexpr std::string_view kInfoMagic("\xff Go buildinf:");
 constexpr uint64_t kInfoAlignment = 16;
-constexpr uint64_t kSearched = uint64_t{1} << 20;  // of each writable segment: the linker puts it first
 constexpr uint64_t kFlagsAt = 15;
 constexpr uint64_t kPointersAt = 16;
 constexpr uint64_t kStringsAt = 32;
@@ -33,8 +35,7 @@ std::optional<InfoPlace> find_place(const ElfFile& elf)
         if (segment.type != PT_LOAD || (segment.flags & PF_W) == 0) {
             continue;
         }
-        Result<std::vector<char>> bytes =
-            elf.read_at(segment.address, segment.file_size < kSearched ? segment.file_size : kSearched);
+        Result<std::vector<char>> bytes = elf.contents(segment);
         if (!bytes) {
             continue;
         }
@@ -92,6 +93,36 @@ std::string_view take(std::string_view& text, char separator)
     return part;
 }
 
+// A word of the list: as it is, or quoted with escapes where it has blanks.
+std::string unquoted(std::string_view text)
+{
+    if (text.size() < 2 || text.front() != text.back() || (text.front() != '"' && text.front() != '`')) {
+        return std::string(text);
+    }
+    const bool escapes = text.front() == '"';
+    std::string plain;
+    for (size_t i = 1; i + 1 < text.size(); ++i) {
+        i += escapes && text[i] == '\\' && i + 2 < text.size() ? 1 : 0;
+        plain += text[i];
+    }
+    return plain;
+}
+
+// Up to the first "=" that is not within a quoted key.
+std::pair<std::string, std::string> setting_of(std::string_view line)
+{
+    size_t key_end = 0;
+    if (!line.empty() && line.front() == '"') {
+        key_end = 1;
+        while (key_end < line.size() && line[key_end] != '"') {
+            key_end += line[key_end] == '\\' ? 2 : 1;
+        }
+    }
+    const size_t equals = line.find('=', std::min(key_end, line.size()));
+    const std::string_view value = equals == std::string_view::npos ? std::string_view() : line.substr(equals + 1);
+    return {unquoted(line.substr(0, equals)), unquoted(value)};
+}
+
 // "path\tgithub.com/...", "mod\tPATH\tVERSION\tSUM", "dep\t...", "=>\t..." (instead of the one before),
 // "build\tKEY=VALUE".
 void parse_modules(std::string_view text, GoBuildInfo& info)
@@ -103,8 +134,9 @@ void parse_modules(std::string_view text, GoBuildInfo& info)
         if (kind == "path") {
             info.path = line;
         } else if (kind == "build") {
-            const std::string_view key = take(line, '=');
-            info.settings.emplace(key, line);
+            if (info.settings.size() < GoBuildInfo::kMaxSettings) {
+                info.settings.insert(setting_of(line));
+            }
         } else if (kind == "mod" || kind == "dep" || (kind == "=>" && last != nullptr)) {
             const std::string_view path = take(line, '\t');
             const GoModule module{std::string(path), std::string(take(line, '\t'))};
@@ -113,7 +145,7 @@ void parse_modules(std::string_view text, GoBuildInfo& info)
             } else if (kind == "mod") {
                 info.main = module;
                 last = &info.main;
-            } else {
+            } else if (info.dependencies.size() < GoBuildInfo::kMaxDependencies) {
                 info.dependencies.push_back(module);
                 last = &info.dependencies.back();
             }

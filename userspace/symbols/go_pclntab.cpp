@@ -3,9 +3,6 @@
 
 #include <elf.h>
 
-#include <algorithm>
-#include <array>
-
 namespace sonde {
 namespace {
 
@@ -186,15 +183,11 @@ Status GoPclntab::find_text(const ElfFile& elf, const ElfWords& words)
             return ok();
         }
     }
-    const ElfSection* section = elf.section(".text");
-    const std::array<std::optional<uint64_t>, 2> candidates{
-        Bytes(bytes_).at<uint64_t>(kTextAt),
-        section != nullptr ? std::optional<uint64_t>(section->address) : std::nullopt};
-    for (const std::optional<uint64_t>& text : candidates) {
-        if (text && *text != 0 && fits(elf, *text)) {
-            text_ = *text;
-            return ok();
-        }
+    // Not the section .text: where C was linked in, that begins with C.
+    const auto text = Bytes(bytes_).at<uint64_t>(kTextAt);
+    if (text && *text != 0 && fits(elf, *text)) {
+        text_ = *text;
+        return ok();
     }
     return Error{EINVAL, "where Go's code begins cannot be told"};
 }

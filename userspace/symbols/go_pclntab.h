@@ -20,8 +20,8 @@ namespace sonde {
  *
  * Idea: the table is found by its section or else by its first bytes; the beginning of the code by the runtime's
  * moduledata, which points to the table and also holds the first and last address of the functions: only where these
- * agree with the table is it believed. Failing that, by the table's own word or the section .text, if the first and the
- * last function then lie in code.
+ * agree with the table is it believed. Failing that, by the table's own word, if the first and the last function then
+ * lie in code.
  *
  * Formats: Go 1.16, 1.18 and 1.20 (runtime/symtab.go, pcHeader); moduledata as in 1.17 to 1.26.
  * Limits: programs with several text sections (over 128 MB of code on arm64) are read by their first.

@@ -59,10 +59,10 @@ class Reader {
     void read_sites();
     bool take(const FunctionView& function);
     void sort_and_thin();
-    [[nodiscard]] bool is_wanted(std::string_view name) const
+    [[nodiscard]] bool is_wanted(const FunctionName& name) const
     {
         return patterns_.empty() ||
-               std::any_of(patterns_.begin(), patterns_.end(), [name](const auto& p) { return p.matches(name); });
+               std::any_of(patterns_.begin(), patterns_.end(), [&name](const auto& p) { return p.matches(name); });
     }
     void note(const Status& status)
     {
@@ -107,25 +107,27 @@ void Reader::read_facts()
 bool Reader::take(const FunctionView& function)
 {
     ++report_.functions_seen;
-    if (!is_wanted(function.name)) {
+    const FunctionName name(function.name);
+    if (!is_wanted(name)) {
         return true;
     }
     const std::optional<uint64_t> offset = elf_.file_offset(function.address, 1, PF_X);
     if (!offset) {
         return true;  // it never runs
     }
-    if (report_.functions.size() >= request_.max_functions) {
+    if (report_.functions.size() >= SymbolReport::kMaxFunctions) {
         report_.truncated = true;
         return false;
     }
-    report_.functions.push_back({std::string(function.name),
-                                 display_name(function.name),
-                                 function.address,
-                                 *offset,
-                                 function.size,
-                                 function.source,
-                                 {},
-                                 {}});
+    FunctionSymbol symbol;
+    symbol.name = function.name;
+    symbol.display = name.display();
+    symbol.address = function.address;
+    symbol.offset = *offset;
+    symbol.size = function.size;
+    symbol.source = function.source;
+    symbol.go = function.source == SymbolSource::kPclntab;
+    report_.functions.push_back(std::move(symbol));
     return true;
 }
 
@@ -192,6 +194,12 @@ void Reader::sort_and_thin()
     std::sort(all.begin(), all.end(), [](const FunctionSymbol& a, const FunctionSymbol& b) {
         return std::tie(a.offset, a.name, a.source) < std::tie(b.offset, b.name, b.source);
     });
+    for (size_t i = 1; i < all.size(); ++i) {
+        all[i].go |= all[i].offset == all[i - 1].offset && all[i - 1].go;
+    }
+    for (size_t i = all.size(); i-- > 1;) {
+        all[i - 1].go |= all[i].offset == all[i - 1].offset && all[i].go;
+    }
     const auto same = [](const FunctionSymbol& a, const FunctionSymbol& b) {
         return a.offset == b.offset && a.name == b.name;
     };
@@ -200,15 +208,20 @@ void Reader::sort_and_thin()
 
 void Reader::read_sites()
 {
+    uint64_t total = 0;
     for (FunctionSymbol& function : report_.functions) {
-        if (function.size == 0 || function.size > kMaxFunctionBytes) {
-            function.no_sites = function.size == 0 ? "its size is not known" : "it is too large";
+        if (function.size == 0 || function.size > kMaxFunctionBytes || total > SymbolReport::kMaxSites) {
+            function.no_sites = function.size == 0                  ? "its size is not known"
+                                : function.size > kMaxFunctionBytes ? "it is too large"
+                                                                    : "there are too many functions";
             continue;
         }
         const Result<std::vector<char>> code = elf_.read_at(function.address, function.size);
-        Result<FunctionSites> sites = code ? find_sites(elf_.machine(), Bytes(*code)) : code.error();
+        const CodeKind kind = function.go ? CodeKind::kGo : CodeKind::kNative;
+        Result<FunctionSites> sites = code ? find_sites(elf_.machine(), kind, Bytes(*code)) : code.error();
         if (sites) {
             function.sites = std::move(*sites);
+            total += 1 + function.sites->returns.size();
         } else {
             function.no_sites = sites.error().what;
         }

@@ -40,7 +40,8 @@ void write_error(int fd, const Error& error)
     write_all(fd, text.data(), text.size());
 }
 
-[[noreturn]] void run_child(int out, const SymbolRequest& request, const ChildLimits& limits)
+// noexcept: nothing goes on into what the parent does.
+[[noreturn]] void run_child(int out, const SymbolRequest& request, const ChildLimits& limits, pid_t parent) noexcept
 {
     for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) {
         std::signal(signal, SIG_DFL);
@@ -49,6 +50,9 @@ void write_error(int fd, const Error& error)
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (::getppid() != parent) {
+        ::_exit(1);
+    }
     try {
         const Result<SymbolFiles> files = SymbolFiles::open(request);
         if (!files) {
@@ -112,17 +116,31 @@ Result<std::vector<char>> read_until(int fd, Clock::time_point deadline, uint64_
     }
 }
 
-// How it ended; a process that hangs in the kernel is left to init.
+// How it ended, once it has; a child that says all and stays is killed.
 int reap(pid_t child)
 {
+    constexpr int kWaitMs = 1;
+    constexpr std::chrono::seconds kPatience{1};
     int status = 0;
-    const Clock::time_point patience = Clock::now() + std::chrono::seconds(1);
-    pid_t ended = 0;
-    while ((ended = ::waitpid(child, &status, WNOHANG)) == 0 && Clock::now() < patience) {
-        constexpr int kWaitMs = 1;
-        (void)::poll(nullptr, 0, kWaitMs);
+    for (const Clock::time_point end = Clock::now() + kPatience; Clock::now() < end;
+         (void)::poll(nullptr, 0, kWaitMs)) {
+        if (::waitpid(child, &status, WNOHANG) != 0) {
+            return status;
+        }
     }
-    return ended == child ? status : 0;
+    ::kill(child, SIGKILL);
+    ::waitpid(child, &status, 0);
+    return status;
+}
+
+std::string how_it_ended(int status)
+{
+    if (WIFEXITED(status)) {
+        return "ended with status " + std::to_string(WEXITSTATUS(status));
+    }
+    const char* name = ::sigabbrev_np(WTERMSIG(status));
+    return "was killed by " +
+           (name != nullptr ? std::string("SIG") + name : "signal " + std::to_string(WTERMSIG(status)));
 }
 
 }  // namespace
@@ -135,12 +153,13 @@ Result<SymbolReport> read_symbols_in_child(const SymbolRequest& request, const C
     }
     const UniqueFd in(ends[0]);
     UniqueFd out(ends[1]);
+    const pid_t parent = ::getpid();
     const pid_t child = ::fork();
     if (child < 0) {
         return Error::from_errno(errno, "fork");
     }
     if (child == 0) {
-        run_child(out.get(), request, limits);
+        run_child(out.get(), request, limits, parent);
     }
     out.reset();
     const Result<std::vector<char>> bytes = read_until(in.get(), Clock::now() + limits.time, limits.report_bytes);
@@ -149,9 +168,8 @@ Result<SymbolReport> read_symbols_in_child(const SymbolRequest& request, const C
         reap(child);
         return bytes.error().with(request.path);
     }
-    const int status = reap(child);
-    if (WIFSIGNALED(status)) {
-        return Error{EBADMSG, request.path + ": its reader was killed by SIG" + ::sigabbrev_np(WTERMSIG(status))};
+    if (const int status = reap(child); status != 0) {
+        return Error{EBADMSG, request.path + ": its reader " + how_it_ended(status)};
     }
     const Bytes all(*bytes);
     if (all.view().starts_with(kError)) {

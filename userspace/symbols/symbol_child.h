@@ -11,13 +11,12 @@ namespace sonde {
 struct ChildLimits {
     std::chrono::milliseconds time{5000};         // geth takes 0.1 s
     uint64_t memory_bytes = uint64_t{768} << 20;  // of its address space, ours included
-    uint64_t report_bytes = uint64_t{256} << 20;
+    uint64_t report_bytes = uint64_t{96} << 20;   // anvil with its 200,000 functions has some 50 MB
 };
 
-// read_symbols in a process of its own, which opens the file and then gives up all privileges: the user (if we are
-// root), capabilities, all other descriptors, and by seccomp all system calls but those that read, write to the pipe
-// and manage memory. What goes wrong there ends that process, and is an error here: "...: killed by SIGSEGV".
-// To be called while this process has one thread. Blocks for `limits.time` at most.
+// read_symbols in a process of its own, which opens the file and then gives up all privileges: see sandbox.h. What goes
+// wrong there ends that process, and is an error here: "...: its reader was killed by SIGSEGV". To be called while this
+// process has one thread. Blocks for `limits.time` and a second at most, and while it decodes the report.
 Result<SymbolReport> read_symbols_in_child(const SymbolRequest& request, const ChildLimits& limits = {});
 
 }  // namespace sonde

@@ -22,7 +22,6 @@ struct SymbolRequest {
     std::string debug_path;             // of a separate debug file; empty: none
     std::vector<std::string> patterns;  // NamePattern, of functions; for USDT probes of "PROVIDER:NAME". Empty: all
     bool with_sites = false;            // decode the functions
-    uint64_t max_functions = 1'000'000;
 };
 
 struct FunctionSymbol {
@@ -32,6 +31,7 @@ struct FunctionSymbol {
     uint64_t offset = 0;  // in the file
     uint64_t size = 0;    // 0: unknown
     SymbolSource source = SymbolSource::kSymtab;
+    bool go = false;  // compiled by Go: it is in Go's function table
     std::optional<FunctionSites> sites;
     std::string no_sites;  // asked for, but: why not
 };
@@ -50,10 +50,14 @@ struct BinaryFacts {
 };
 
 struct SymbolReport {
+    static constexpr uint64_t kMaxFunctions = 500'000;  // anvil has some 200,000
+    static constexpr uint64_t kMaxSites = 200'000;      // of all functions; further ones are not decoded
+    static constexpr uint64_t kMaxProblems = 64;
+
     BinaryFacts facts;
     std::vector<FunctionSymbol> functions;  // matching ones, by offset; each name and place once, from the first source
     uint64_t functions_seen = 0;
-    bool truncated = false;  // there are more than max_functions
+    bool truncated = false;  // there are more than kMaxFunctions
     std::vector<UsdtProbe> usdt;
     std::vector<std::string> problems;  // what could not be read, a line each
 };

@@ -2,6 +2,8 @@
 //
 // A report as bytes: numbers of eight bytes, strings and lists behind their lengths, in the order of the fields. One
 // function per type says which fields there are, for both directions.
+#include <algorithm>
+
 #include "userspace/symbols/symbol_report.h"
 
 namespace sonde {
@@ -23,7 +25,7 @@ class ReportEncoder {
         out_.insert(out_.end(), value.begin(), value.end());
     }
     template <class T, class Field>
-    void list(std::vector<T>& values, Field field)
+    void list(std::vector<T>& values, uint64_t /*most*/, Field field)
     {
         uint64_t size = values.size();
         number(size);
@@ -69,12 +71,12 @@ class ReportDecoder {
             at_ += size;
         }
     }
-    // Each element takes eight bytes at least, so what is made is bounded by what there is.
     template <class T, class Field>
-    void list(std::vector<T>& values, Field field)
+    void list(std::vector<T>& values, uint64_t most, Field field)
     {
         uint64_t size = 0;
         number(size);
+        good_ = good_ && size <= most;
         for (uint64_t i = 0; good_ && i < size; ++i) {
             field(*this, values.emplace_back());
         }
@@ -115,7 +117,8 @@ template <class Coder>
 void code(Coder& c, FunctionSites& sites)
 {
     code(c, sites.entry);
-    c.list(sites.returns, [](Coder& to, ProbeSite& site) { code(to, site); });
+    c.list(sites.returns, FunctionSites::kMaxReturns, [](Coder& to, ProbeSite& site) { code(to, site); });
+    c.number(sites.begins_again);
     c.number(sites.tail_jumps);
     c.number(sites.indirect_jumps);
 }
@@ -129,6 +132,7 @@ void code(Coder& c, FunctionSymbol& function)
     c.number(function.offset);
     c.number(function.size);
     c.number(function.source);
+    c.number(function.go);
     c.optional(function.sites, [](Coder& to, FunctionSites& sites) { code(to, sites); });
     c.string(function.no_sites);
 }
@@ -159,8 +163,8 @@ void code(Coder& c, GoBuildInfo& info)
     c.string(info.go_version);
     c.string(info.path);
     code(c, info.main);
-    c.list(info.dependencies, [](Coder& to, GoModule& module) { code(to, module); });
-    c.list(settings, [](Coder& to, Setting& setting) {
+    c.list(info.dependencies, GoBuildInfo::kMaxDependencies, [](Coder& to, GoModule& module) { code(to, module); });
+    c.list(settings, GoBuildInfo::kMaxSettings, [](Coder& to, Setting& setting) {
         to.string(setting.first);
         to.string(setting.second);
     });
@@ -188,11 +192,12 @@ template <class Coder>
 void code(Coder& c, SymbolReport& report)
 {
     code(c, report.facts);
-    c.list(report.functions, [](Coder& to, FunctionSymbol& function) { code(to, function); });
+    c.list(report.functions, SymbolReport::kMaxFunctions,
+           [](Coder& to, FunctionSymbol& function) { code(to, function); });
     c.number(report.functions_seen);
     c.number(report.truncated);
-    c.list(report.usdt, [](Coder& to, UsdtProbe& probe) { code(to, probe); });
-    c.list(report.problems, [](Coder& to, std::string& problem) { code(to, problem); });
+    c.list(report.usdt, kMaxUsdtProbes, [](Coder& to, UsdtProbe& probe) { code(to, probe); });
+    c.list(report.problems, SymbolReport::kMaxProblems, [](Coder& to, std::string& problem) { code(to, problem); });
 }
 
 }  // namespace
@@ -210,7 +215,12 @@ Result<SymbolReport> decode_report(Bytes bytes)
     ReportDecoder decoder(bytes);
     SymbolReport report;
     code(decoder, report);
-    if (!decoder.done()) {
+    // The build-id becomes the name of a file.
+    const std::string& id = report.facts.build_id;
+    const bool hex = id.find_first_not_of("0123456789abcdef") == std::string::npos && id.size() <= 2 * kMaxBuildIdBytes;
+    const bool sources = std::all_of(report.functions.begin(), report.functions.end(),
+                                     [](const FunctionSymbol& f) { return f.source <= SymbolSource::kPclntab; });
+    if (!decoder.done() || !hex || !sources) {
         return Error{EBADMSG, "a report that does not fit together"};
     }
     return report;

@@ -7,6 +7,23 @@
 
 namespace sonde {
 
+namespace {
+
+FileIdentity to_identity(const struct stat& info)
+{
+    constexpr int64_t kNsPerSec = 1'000'000'000;
+    return {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size),
+            info.st_mtim.tv_sec * kNsPerSec + info.st_mtim.tv_nsec};
+}
+
+}  // namespace
+
+Result<FileIdentity> TargetFile::identity_of(const std::string& path)
+{
+    struct stat info {};
+    return ::stat(path.c_str(), &info) == 0 ? Result<FileIdentity>(to_identity(info)) : Error::from_errno(errno, path);
+}
+
 Result<TargetFile> TargetFile::open(const std::string& path)
 {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
@@ -17,9 +34,7 @@ Result<TargetFile> TargetFile::open(const std::string& path)
     if (!S_ISREG(info.st_mode)) {
         return Error{EINVAL, "not a regular file"};
     }
-    constexpr int64_t kNsPerSec = 1'000'000'000;
-    return TargetFile(std::move(fd), {info.st_dev, info.st_ino, static_cast<uint64_t>(info.st_size),
-                                      info.st_mtim.tv_sec * kNsPerSec + info.st_mtim.tv_nsec});
+    return TargetFile(std::move(fd), to_identity(info));
 }
 
 Result<std::vector<char>> TargetFile::read(uint64_t offset, uint64_t size) const

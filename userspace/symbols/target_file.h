@@ -26,6 +26,9 @@ class TargetFile {
   public:
     static constexpr uint64_t kMaxRead = uint64_t{160} << 20;  // the largest section of any node client: some 60 MB
 
+    // Of the file at a path, as it is now; without opening it.
+    static Result<FileIdentity> identity_of(const std::string& path);
+
     // A regular file; others are an error, also one that would wait for somebody (FIFO, device).
     static Result<TargetFile> open(const std::string& path);
 
