@@ -64,6 +64,10 @@ TEST(CodeSites, CountsJumpsToTheBeginning)
     EXPECT_EQ(sites_of("ffcf 75fc c3", CodeKind::kGo)->begins_again, 1U);
     EXPECT_EQ(sites_of("55 5d c3 e800000000 ebf6", CodeKind::kGo)->begins_again,
               0U);  // behind a call: a stack that grew
+    // call; mov rax,[rsp+8]; mov ebx,[rsp+16]; movsd xmm0,[rsp+24]; jmp 0
+    const auto arguments = sites_of("55 5d c3 e800000000 488b442408 8b5c2410 f20f10442418 ebe7", CodeKind::kGo);
+    EXPECT_EQ(arguments->begins_again, 0U);
+    EXPECT_EQ(arguments->tail_jumps, 0U);
     EXPECT_EQ(sites_of("55 5d c3 e800000000 ebf6")->begins_again, 1U);
 }
 

@@ -177,6 +177,16 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
         session->follow_ = std::move(*follow);
         session->options_.follow_targets_fd = session->follow_->targets_fd();
     }
+    if (!config.clients.empty()) {
+        Result<std::unique_ptr<ClientProbe>> client = load_client_probe(config.clients, *features);
+        if (!client) {
+            return refused(session->fs_, client.error());
+        }
+        session->client_ = std::move(*client);
+    }
+    if (config.probes.empty() && session->client_) {
+        return session;
+    }
     if (Status status = session->load_with_fallback(config, *features); !status) {
         return refused(session->fs_, status.error());
     }
@@ -196,11 +206,32 @@ Status TraceSession::follow(pid_t tgid)
     return follow_->add(tgid);
 }
 
+// Asked for by name, so it is an error if none can be attached.
+Status TraceSession::attach_client()
+{
+    Status status = client_->attach();
+    std::vector<std::string> refusals = client_->take_refusals();
+    if (!status) {
+        client_.reset();
+        return status;
+    }
+    for (const std::string& refusal : refusals) {
+        spdlog::warn("continuing without {}", refusal);
+    }
+    return ok();
+}
+
 Status TraceSession::attach()
 {
     listen_queue_ = ListenQueueMeter(fs_, network_namespaces_);
     bool attached = false;
     Error last{ENOTSUP, "nothing to attach"};
+    if (client_) {
+        if (Status status = attach_client(); !status) {
+            return status;
+        }
+        attached = true;
+    }
     for (Slot& slot : slots_) {
         if (!slot.probe) {
             continue;
@@ -227,6 +258,9 @@ void TraceSession::maintain()
             slot.probe->maintain();
         }
     }
+    if (client_) {
+        client_->maintain();
+    }
 }
 
 void TraceSession::detach()
@@ -238,6 +272,9 @@ void TraceSession::detach()
         if (slot.probe) {
             slot.probe->detach();
         }
+    }
+    if (client_) {
+        client_->detach();
     }
     ended_ = Clock::now();
     counting_ = false;
@@ -268,6 +305,11 @@ Result<Snapshot> TraceSession::read()
             }
         }
     }
+    if (client_) {
+        if (Status status = client_->read(snapshot); !status) {
+            return status.error();
+        }
+    }
     if (!statistics_) {
         // Somebody else may have had the kernel count for a part of the time.
         for (ProbeStatus& probe : snapshot.probes) {
@@ -292,7 +334,7 @@ Result<Snapshot> TraceSession::read()
 
 uint64_t TraceSession::kernel_bytes() const
 {
-    uint64_t total = 0;
+    uint64_t total = client_ ? client_->kernel_bytes() : 0;
     for (const Slot& slot : slots_) {
         total += slot.probe ? slot.probe->kernel_bytes() : 0;
     }

@@ -12,6 +12,7 @@
 #include "userspace/base/unique_fd.h"
 #include "userspace/host/tcp_state.h"
 #include "userspace/metrics/snapshot.h"
+#include "userspace/probes/client_probe.h"
 #include "userspace/probes/probe.h"
 
 namespace sonde {
@@ -19,6 +20,7 @@ namespace sonde {
 struct SessionConfig {
     std::set<ProbeKind> probes{ProbeKind::kSched, ProbeKind::kBlock, ProbeKind::kTcp};
     TaskFilter filter;
+    std::vector<ClientTarget> clients;  // whose functions are timed, whatever the filter
     std::string btf_file;
     TaskStore task_store = TaskStore::kAuto;
     bool by_pid = false;
@@ -54,6 +56,7 @@ class TraceSession {
     Result<std::unique_ptr<Probe>> load_probe(ProbeKind kind, const KernelFeatures& features);
     Status load_probes(const std::set<ProbeKind>& kinds, const KernelFeatures& features);
     Status load_with_fallback(const SessionConfig& config, KernelFeatures features);
+    Status attach_client();
     void log_probes() const;
 
     struct Slot {
@@ -67,6 +70,7 @@ class TraceSession {
     std::vector<Choice> choices_;
     std::unique_ptr<FollowProbe> follow_;
     std::vector<Slot> slots_;
+    std::unique_ptr<ClientProbe> client_;
     UniqueFd statistics_;
     std::vector<std::string> network_namespaces_;
     ListenQueueMeter listen_queue_;

@@ -12,6 +12,7 @@
 #include <optional>
 #include <tuple>
 
+#include "userspace/app/call_targets.h"
 #include "userspace/app/command.h"
 #include "userspace/app/target.h"
 #include "userspace/app/trace_loop.h"
@@ -21,6 +22,7 @@
 #include "userspace/export/json.h"
 #include "userspace/export/prometheus.h"
 #include "userspace/export/text.h"
+#include "userspace/export/units.h"
 #include "userspace/export/utf8.h"
 
 namespace sonde::cli {
@@ -40,6 +42,7 @@ struct TraceOptions {
     std::string cgroup;
     std::vector<std::string> command;
     std::vector<std::string> probes{"sched", "block", "tcp"};
+    std::vector<std::string> uprobes;
     std::string output = "text";
     std::string color = "auto";
     std::string task_store = "auto";
@@ -82,6 +85,12 @@ void add_options(CLI::App& app, TraceOptions& options)
         ->delimiter(',')
         ->type_name("LIST")
         ->check(CLI::IsMember({"sched", "block", "tcp"}));
+    app.add_option(
+           "--uprobe", options.uprobes,
+           "Time the functions that fit a pattern (see sonde symbols --help) in a process, or in all that run a\n"
+           "program. Only these, unless --probes is given. Repeatable")
+        ->type_name("PID_OR_PATH:PATTERN")
+        ->allow_extra_args(false);
     app.add_option("-o,--output", options.output, "text, json (a line per document) or prom (Prometheus text)")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json", "prom"}));
@@ -166,6 +175,7 @@ bool shows_differences(const TraceOptions& options)
 struct Target {
     TaskFilter filter;
     UniqueFd pidfd;
+    std::vector<ClientTarget> clients;
     std::string subject = "the whole host";
 };
 
@@ -214,6 +224,41 @@ Result<Target> choose_target(const TraceOptions& options)
     return target;
 }
 
+// Finds what --uprobe names. Returns an exit status other than kDone after saying why it cannot be.
+int choose_calls(const TraceOptions& options, Target& target)
+{
+    std::vector<CallSpec> specs;
+    for (const std::string& text : options.uprobes) {
+        Result<CallSpec> spec = parse_call_spec(text);
+        if (!spec) {
+            return report_usage(kTrace, "--uprobe " + spec.error().what);
+        }
+        specs.push_back(std::move(*spec));
+    }
+    const RootedFs fs;
+    if (Status status = check_pid_namespace(fs); !status) {
+        return report(kTrace, status.error());
+    }
+    Result<CallTargets> found = find_call_targets(specs, fs);
+    if (!found) {
+        report(kTrace, found.error());
+        return kFailed;
+    }
+    for (const std::string& refusal : found->refusals) {
+        spdlog::warn("continuing without {}", printable(refusal));
+    }
+    size_t calls = 0;
+    for (const ClientTarget& process : found->targets) {
+        calls += process.calls.size();
+    }
+    if (options.probes.empty()) {
+        target.subject = counted(calls, "function") + " in " + std::to_string(found->targets.size()) +
+                         (found->targets.size() == 1 ? " process" : " processes");
+    }
+    target.clients = std::move(found->targets);
+    return kDone;
+}
+
 // From attach to the last output. Returns why it ended.
 Result<EndReason> trace(TraceSession& session, const TraceOptions& options, LoopConfig loop, const Progress& progress)
 {
@@ -250,6 +295,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
         config.probes.insert(kProbes.at(name));
     }
     config.filter = target.filter;
+    config.clients = std::move(target.clients);
     config.btf_file = options.btf;
     config.task_store = kTaskStores.at(options.task_store);
     config.by_pid = options.by_pid;
@@ -349,6 +395,14 @@ int run_trace(const std::vector<std::string>& arguments)
     if (!target) {
         report(kTrace, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
+    }
+    if (!options.uprobes.empty()) {
+        if (app.count("--probes") == 0) {
+            options.probes.clear();
+        }
+        if (const int status = choose_calls(options, *target); status != kDone) {
+            return status;
+        }
     }
     block_ending_signals();
     std::optional<Command> command;

@@ -4,7 +4,7 @@
 namespace sonde {
 namespace {
 
-constexpr std::array<Family, 7> kHistograms{{
+constexpr std::array<Family, 8> kHistograms{{
     {"sonde_sched_runq_latency_seconds",
      "Time from when a thread could run until it ran, by process and by cause of the wait.",
      "Run-queue latency",
@@ -49,6 +49,12 @@ constexpr std::array<Family, 7> kHistograms{{
      "TCP accept latency",
      {"port", "peer"},
      "no TCP connection was accepted"},
+    {"sonde_client_call_seconds",
+     "Time from the beginning of a function's call to its end, by client, process and function.",
+     "Calls",
+     "client calls",
+     {"client", "process", "call"},
+     "no call ended"},
 }};
 
 constexpr std::array<Family, 12> kCounters{{

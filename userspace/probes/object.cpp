@@ -142,7 +142,8 @@ Status load_object(bpf_object_skeleton* skeleton, std::string_view name)
 Result<TypeNames> core_type_names()
 {
     TypeNames names;
-    for (const std::span<const char> object : {sched_object(), block_object(), tcp_object(), follow_object()}) {
+    for (const std::span<const char> object :
+         {sched_object(), block_object(), tcp_object(), follow_object(), client_object()}) {
         if (Status added = add_type_names(object, names); !added) {
             return added.error();
         }

@@ -207,8 +207,10 @@ Result<FunctionSites> find_x86_sites(CodeKind kind, Bytes code)
         } else if (i.is_jump() && !(kind == CodeKind::kGo && behind_call)) {
             ++sites.begins_again;
         }
-        // Go's stack grows in a call at the function's end, and it begins again before its entry.
-        behind_call = i.decoded.meta.category == ZYDIS_CATEGORY_CALL;
+        // Go's stack grows in a call at the function's end; then it takes its arguments back and begins again, before
+        // its entry.
+        behind_call = i.decoded.meta.category == ZYDIS_CATEGORY_CALL ||
+                      (behind_call && i.decoded.meta.category == ZYDIS_CATEGORY_DATAXFER);
     }
     const std::optional<ProbeSite> entry = find_entry(decoder, kind, code, first_target);
     if (!entry) {

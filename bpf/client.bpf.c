@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Functions of a process: how long each call takes, from uprobes at its beginning and at each of its ends.
+ *
+ * Problem: the two ends of one call must be found to belong together. A stack of beginnings per thread would do for C,
+ * but Go moves goroutines between threads, and their stacks in memory; calls recurse, and some end without a return
+ * (panic, longjmp, exit).
+ *
+ * Idea: a call under way is kept under the function, its owner, and where its stack frame is. At the beginning, before
+ * anything is pushed, and at a return, after all is popped, the stack pointer is the same. The owner of a C call is the
+ * thread, the frame is the stack pointer. The owner of a Go call is the goroutine (register R14; X28 on arm64), and the
+ * frame is the distance from the stack's upper end (g.stack.hi, at 8 in every Go version), which stays when the stack
+ * moves. A call that never returns leaves an entry, which the next call at the same place overwrites, or which is
+ * forgotten as the oldest.
+ *
+ * Limits: Go from 1.17 on, which has the goroutine in a register. Time is wall time: a goroutine that waits is under way.
+ */
+#include "bpf/lib/hist.bpf.h"
+
+#include "bpf/abi/client.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define GO_STACK_HI 8
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, SONDE_CLIENT_CALLS + 1); /* the last takes what found no chunk */
+    __type(key, u32);
+    __type(value, struct sonde_client_call);
+} calls SEC(".maps");
+
+/* When each call under way began. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, SONDE_CLIENT_IN_FLIGHT);
+    __type(key, struct sonde_client_activation);
+    __type(value, u64);
+} in_flight SEC(".maps");
+
+struct sonde_client_counters counters = {};
+
+static __always_inline u64 client__goroutine(struct pt_regs *regs)
+{
+#if defined(__TARGET_ARCH_x86)
+    return regs->r14;
+#elif defined(__TARGET_ARCH_arm64)
+    return ((struct user_pt_regs *)regs)->regs[28];
+#endif
+}
+
+static __always_inline void client__drop(struct sonde_client_call *call, enum sonde_client_drop reason)
+{
+    __sync_fetch_and_add(&call->drops[reason], 1);
+}
+
+/* False if it cannot be told. */
+static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64 sp, u32 index,
+                                        struct sonde_client_activation *key)
+{
+    u64 pid_tgid = bpf_get_current_pid_tgid();
+    u64 stack_hi;
+
+    key->call = index;
+    key->tgid = pid_tgid >> 32;
+    key->owner = pid_tgid;
+    key->depth = sp;
+    if (!go)
+        return true;
+    key->owner = client__goroutine(regs);
+    if (bpf_probe_read_user(&stack_hi, sizeof(stack_hi), (void *)(key->owner + GO_STACK_HI)))
+        return false;
+    key->depth = stack_hi - sp;
+    return true;
+}
+
+static __always_inline int client__begin(struct pt_regs *regs, const bool go)
+{
+    u64 now = bpf_ktime_get_ns();
+    u32 index = bpf_get_attach_cookie(regs);
+    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+    struct sonde_client_activation key = {};
+
+    if (!call)
+        return 0;
+    __sync_fetch_and_add(&call->begun, 1);
+    if (!client__key(regs, go, PT_REGS_SP(regs), index, &key))
+        client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
+    else if (bpf_map_update_elem(&in_flight, &key, &now, BPF_ANY))
+        client__drop(call, SONDE_CLIENT_DROP_NO_ROOM);
+    return 0;
+}
+
+static __noinline void client__record_other(u64 ns)
+{
+    u32 index = SONDE_CLIENT_CALLS;
+    struct sonde_client_call *other = bpf_map_lookup_elem(&calls, &index);
+
+    __sync_fetch_and_add(&counters.chunks_full, 1);
+    if (other)
+        hist__record_shared(&other->row, ns);
+}
+
+/* `popped` is what the return has taken from the stack already. */
+static __always_inline int client__end(struct pt_regs *regs, const bool go, u64 popped)
+{
+    u64 now = bpf_ktime_get_ns();
+    u32 index = bpf_get_attach_cookie(regs);
+    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+    struct sonde_client_activation key = {};
+    u64 *began, from;
+
+    if (!call)
+        return 0;
+    __sync_fetch_and_add(&call->ended, 1);
+    if (!client__key(regs, go, PT_REGS_SP(regs) - popped, index, &key)) {
+        client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
+        return 0;
+    }
+    began = bpf_map_lookup_elem(&in_flight, &key);
+    if (!began) {
+        client__drop(call, SONDE_CLIENT_DROP_BEGAN_BEFORE);
+        return 0;
+    }
+    from = *began;
+    bpf_map_delete_elem(&in_flight, &key);
+    if (now < from)
+        client__drop(call, SONDE_CLIENT_DROP_CLOCK_BACKWARD);
+    else if (!hist__record_shared(&call->row, now - from))
+        client__record_other(now - from);
+    return 0;
+}
+
+SEC("uprobe")
+int sonde_call_begin(struct pt_regs *regs) { return client__begin(regs, false); }
+
+SEC("uprobe")
+int sonde_call_end(struct pt_regs *regs) { return client__end(regs, false, 0); }
+
+/* At the return address: the return instruction has popped it. */
+SEC("uretprobe")
+int sonde_call_returned(struct pt_regs *regs) { return client__end(regs, false, sizeof(u64)); }
+
+SEC("uprobe")
+int sonde_go_begin(struct pt_regs *regs) { return client__begin(regs, true); }
+
+SEC("uprobe")
+int sonde_go_end(struct pt_regs *regs) { return client__end(regs, true, 0); }

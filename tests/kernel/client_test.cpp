@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0
+//
+// Functions of a process: each call is timed once, whatever way it ends, and the process computes what it would without.
+// The process is a child of this one, so that its program is this one.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <csetjmp>
+#include <fstream>
+#include <functional>
+#include <new>
+
+#include "tests/kernel/load_run.h"
+#include "tests/kernel/tracer.h"
+#include "userspace/app/call_targets.h"
+
+#define TRACED extern "C" [[gnu::noinline, gnu::noclone, gnu::used]]
+
+namespace {
+volatile int sink = 0;
+std::jmp_buf escape;
+}  // namespace
+
+TRACED void sonde_test_sleeps(long ns)
+{
+    const timespec time{0, ns};
+    nanosleep(&time, nullptr);
+    sink = sink + 1;
+}
+
+TRACED long sonde_test_recurses(long n)
+{
+    const long rest = n <= 1 ? 0 : sonde_test_recurses(n - 1);
+    sink = sink + 1;
+    return rest + n;
+}
+
+TRACED void sonde_test_may_escape(int n)
+{
+    if (n % 2 == 0) {
+        std::longjmp(escape, 1);
+    }
+    sink = sink + 1;
+}
+
+#if defined(__x86_64__)
+// Keeps a number below the stack pointer over its first instruction and up to its return; the second begins with a
+// five-byte nop. The third may end in another function, which is told by its jump.
+asm(R"(
+    .text
+    .globl sonde_test_red_zone, sonde_test_nop5, sonde_test_jumps
+    .type sonde_test_red_zone, @function
+sonde_test_red_zone:
+    mov %rdi, -8(%rsp)
+    nop
+    mov -8(%rsp), %rax
+    lea 1(%rax), %rax
+    ret
+    .size sonde_test_red_zone, .-sonde_test_red_zone
+    .type sonde_test_nop5, @function
+sonde_test_nop5:
+    .byte 0x0f, 0x1f, 0x44, 0, 0
+    mov %rdi, -8(%rsp)
+    mov -8(%rsp), %rax
+    lea 1(%rax), %rax
+    ret
+    .size sonde_test_nop5, .-sonde_test_nop5
+    .type sonde_test_jumps, @function
+sonde_test_jumps:
+    test %rdi, %rdi
+    je 1f
+    jmp sonde_test_red_zone
+1:  xor %eax, %eax
+    ret
+    .size sonde_test_jumps, .-sonde_test_jumps
+)");
+extern "C" long sonde_test_red_zone(long n);
+extern "C" long sonde_test_nop5(long n);
+extern "C" long sonde_test_jumps(long n);
+#endif
+
+namespace sonde::test {
+namespace {
+
+constexpr uint64_t kMs = 1'000'000;
+
+uint64_t now_ns()
+{
+    timespec now{};
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Does its work when it is told to. What it notes is in memory that is shared with the test.
+class Traced {
+  public:
+    struct Notes {
+        uint64_t time_ns = 0;  // all calls, by its own clock
+        long result = 0;
+    };
+
+    explicit Traced(const std::function<void(Notes&)>& work)
+        : notes_(new (mmap(nullptr, sizeof(Notes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)) Notes())
+    {
+        pid_ = fork();
+        if (pid_ == 0) {
+            raise(SIGSTOP);
+            work(*notes_);
+            raise(SIGSTOP);
+            _exit(0);
+        }
+        waitpid(pid_, nullptr, WUNTRACED);
+    }
+    ~Traced()
+    {
+        kill(pid_, SIGKILL);
+        waitpid(pid_, nullptr, 0);
+        munmap(notes_, sizeof(Notes));
+    }
+    Traced(const Traced&) = delete;
+    Traced& operator=(const Traced&) = delete;
+
+    [[nodiscard]] pid_t pid() const { return pid_; }
+    // Until it has done its work; false if it died of it.
+    [[nodiscard]] bool run(const std::function<void()>& meanwhile = {}) const
+    {
+        kill(pid_, SIGCONT);
+        int status = 0;
+        while (waitpid(pid_, &status, WUNTRACED | WNOHANG) == 0) {
+            usleep(1000);
+            if (meanwhile) {
+                meanwhile();
+            }
+        }
+        return WIFSTOPPED(status);
+    }
+    [[nodiscard]] const Notes& notes() const { return *notes_; }
+    // The bytes of its program at this function.
+    [[nodiscard]] std::string code(const void* function, size_t size) const
+    {
+        std::ifstream memory("/proc/" + std::to_string(pid_) + "/mem", std::ios::binary);
+        std::string bytes(size, '\0');
+        memory.seekg(static_cast<std::streamoff>(reinterpret_cast<uintptr_t>(function)));
+        memory.read(bytes.data(), static_cast<std::streamsize>(size));
+        return bytes;
+    }
+
+  private:
+    Notes* notes_;
+    pid_t pid_ = 0;
+};
+
+class ClientCalls : public KernelTest {
+  protected:
+    [[nodiscard]] static std::unique_ptr<ClientProbe> attached(const Traced& traced, const std::string& pattern)
+    {
+        const Result<CallTargets> found = find_call_targets({{std::to_string(traced.pid()), pattern}}, RootedFs());
+        if (!found) {
+            throw std::runtime_error(found.error().what);
+        }
+        const Result<KernelFeatures> features = KernelFeatures::probe("");
+        Result<std::unique_ptr<ClientProbe>> probe = load_client_probe(found->targets, *features);
+        if (!probe) {
+            throw std::runtime_error(probe.error().what);
+        }
+        if (Status status = (*probe)->attach(); !status) {
+            throw std::runtime_error(status.error().what);
+        }
+        return std::move(*probe);
+    }
+    [[nodiscard]] static Snapshot read(ClientProbe& probe)
+    {
+        Snapshot snapshot;
+        const Status status = probe.read(snapshot);
+        EXPECT_TRUE(status) << status.error().what;
+        return snapshot;
+    }
+    [[nodiscard]] static Histogram calls(const Snapshot& snapshot, const std::string& call)
+    {
+        for (const HistogramSeries& series : snapshot.histograms) {
+            if (series.labels.at("call") == call) {
+                return series.histogram;
+            }
+        }
+        return {};
+    }
+};
+
+TEST_F(ClientCalls, EachIsTimedOnce)
+{
+    constexpr int kCalls = 200;
+    const Traced traced([](Traced::Notes& notes) {
+        for (int i = 0; i < kCalls; ++i) {
+            const uint64_t from = now_ns();
+            sonde_test_sleeps(2 * kMs);
+            notes.time_ns += now_ns() - from;
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_sleeps");
+    ASSERT_TRUE(traced.run());
+    probe->detach();
+    const Snapshot snapshot = read(*probe);
+    const Histogram h = calls(snapshot, "sonde_test_sleeps");
+    EXPECT_EQ(h.count(), static_cast<uint64_t>(kCalls));
+    EXPECT_GE(h.min_ns, 2 * kMs);
+    // Its own clock runs on while the probes do their work.
+    EXPECT_LE(h.sum_ns, traced.notes().time_ns);
+    EXPECT_GE(static_cast<double>(h.sum_ns), 0.9 * static_cast<double>(traced.notes().time_ns));
+    ASSERT_EQ(snapshot.probes.size(), 1U);
+    EXPECT_EQ(snapshot.probes[0].events, static_cast<uint64_t>(kCalls));
+    EXPECT_EQ(snapshot.probes[0].discarded, (std::map<std::string, uint64_t>()));
+    EXPECT_EQ(snapshot.probes[0].state, ProbeState::kOk) << snapshot.probes[0].reason;
+}
+
+TEST_F(ClientCalls, RecursionIsTimedCallByCall)
+{
+    constexpr int kDepth = 20, kRounds = 50;
+    const Traced traced([](Traced::Notes& notes) {
+        for (int i = 0; i < kRounds; ++i) {
+            notes.result += sonde_test_recurses(kDepth);
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_recurses");
+    ASSERT_TRUE(traced.run());
+    const Histogram h = calls(read(*probe), "sonde_test_recurses");
+    EXPECT_EQ(h.count(), static_cast<uint64_t>(kDepth * kRounds));
+    EXPECT_EQ(traced.notes().result, kRounds * kDepth * (kDepth + 1) / 2);
+    // The outermost contains all others.
+    EXPECT_GT(h.max_ns, 5 * h.min_ns);
+}
+
+TEST_F(ClientCalls, WhatEndsWithoutAReturnTakesNothingFromWhatReturns)
+{
+    constexpr int kCalls = 400;
+    const Traced traced([](Traced::Notes&) {
+        static int i;  // not in a register, which longjmp would set back
+        for (i = 0; i < kCalls; ++i) {
+            if (setjmp(escape) == 0) {
+                sonde_test_may_escape(i);
+            }
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_may_escape");
+    ASSERT_TRUE(traced.run());
+    const Snapshot snapshot = read(*probe);
+    EXPECT_EQ(calls(snapshot, "sonde_test_may_escape").count(), static_cast<uint64_t>(kCalls / 2));
+    EXPECT_EQ(snapshot.probes[0].events, static_cast<uint64_t>(kCalls));
+}
+
+TEST_F(ClientCalls, NoneIsSaid)
+{
+    const Traced traced([](Traced::Notes&) {});
+    const auto probe = attached(traced, "sonde_test_sleeps");
+    ASSERT_TRUE(traced.run());
+    probe->detach();
+    const Snapshot snapshot = read(*probe);
+    EXPECT_EQ(snapshot.probes[0].state, ProbeState::kDegraded);
+    EXPECT_EQ(snapshot.probes[0].reason, "attached, but not called so far: sonde_test_sleeps");
+}
+
+TEST_F(ClientCalls, TooManyAreLetGo)
+{
+    const Traced traced([](Traced::Notes& notes) {
+        for (const uint64_t end = now_ns() + 3000 * kMs; now_ns() < end;) {
+            notes.result += sonde_test_recurses(1);
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_recurses");
+    ASSERT_TRUE(traced.run([&probe] { probe->maintain(); }));
+    const Snapshot snapshot = read(*probe);
+    EXPECT_EQ(snapshot.probes[0].reason.find("let go, called too often: sonde_test_recurses ("), 0U)
+        << snapshot.probes[0].reason;
+    // Most of its calls came afterwards, at full speed.
+    EXPECT_LT(snapshot.probes[0].events, static_cast<uint64_t>(traced.notes().result) / 2);
+}
+
+TEST_F(ClientCalls, AreLeftAsTheyWereWhenTracingEnds)
+{
+    const Traced traced([](Traced::Notes&) { sonde_test_sleeps(1000); });
+    const auto* function = reinterpret_cast<const void*>(&sonde_test_sleeps);
+    const std::string before = traced.code(function, 16);
+    auto probe = attached(traced, "sonde_test_sleeps");
+    ASSERT_TRUE(traced.run());
+    EXPECT_NE(traced.code(function, 16), before);
+    probe.reset();
+    EXPECT_EQ(traced.code(function, 16), before);
+}
+
+TEST_F(ClientCalls, OfAProgramThatIsAnotherByNowAreRefused)
+{
+    const Traced traced([](Traced::Notes&) { sonde_test_sleeps(1000); });
+    Result<CallTargets> found = find_call_targets({{std::to_string(traced.pid()), "sonde_test_sleeps"}}, RootedFs());
+    ASSERT_TRUE(found) << found.error().what;
+    found->targets.at(0).file.mtime_ns -= 1;
+    const Result<KernelFeatures> features = KernelFeatures::probe("");
+    const auto probe = load_client_probe(found->targets, *features);
+    ASSERT_TRUE(probe) << probe.error().what;
+    const Status status = (*probe)->attach();
+    ASSERT_FALSE(status);
+    EXPECT_NE(status.error().what.find("its program has changed"), std::string::npos) << status.error().what;
+    ASSERT_TRUE(traced.run());
+    EXPECT_TRUE(read(**probe).histograms.empty());
+}
+
+#if defined(__x86_64__)
+TEST_F(ClientCalls, WhatAFunctionKeepsBelowTheStackPointerStays)
+{
+    constexpr long kCalls = 1000;
+    const Traced traced([](Traced::Notes& notes) {
+        for (long i = 0; i < kCalls; ++i) {
+            notes.result += sonde_test_red_zone(i) == i + 1 ? 1 : 0;
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_red_zone");
+    ASSERT_TRUE(traced.run());
+    EXPECT_EQ(traced.notes().result, kCalls);
+    EXPECT_EQ(calls(read(*probe), "sonde_test_red_zone").count(), static_cast<uint64_t>(kCalls));
+}
+
+TEST_F(ClientCalls, AFiveByteNopIsLetAloneWhereTheKernelWouldCorruptTheRedZone)
+{
+    constexpr long kCalls = 1000;
+    const Traced traced([](Traced::Notes& notes) {
+        for (long i = 0; i < kCalls; ++i) {
+            notes.result += sonde_test_nop5(i) == i + 1 ? 1 : 0;
+        }
+    });
+    const Result<KernelFeatures> features = KernelFeatures::probe("");
+    ASSERT_TRUE(features);
+    if (features->function_args.contains("arch_uprobe_optimize")) {
+        try {
+            (void)attached(traced, "sonde_test_nop5");
+            ADD_FAILURE() << "attached";
+        } catch (const std::runtime_error& error) {
+            EXPECT_NE(std::string(error.what()).find("five-byte nop"), std::string::npos) << error.what();
+        }
+        ASSERT_TRUE(traced.run());
+    } else {
+        const auto probe = attached(traced, "sonde_test_nop5");
+        ASSERT_TRUE(traced.run());
+        EXPECT_EQ(calls(read(*probe), "sonde_test_nop5").count(), static_cast<uint64_t>(kCalls));
+    }
+    EXPECT_EQ(traced.notes().result, kCalls);
+}
+
+TEST_F(ClientCalls, AReturnProbeServesWhatMayEndInAnotherFunction)
+{
+    constexpr long kCalls = 1000;
+    const Traced traced([](Traced::Notes& notes) {
+        for (long i = 0; i < kCalls; ++i) {
+            notes.result += sonde_test_jumps(i);
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_jumps");
+    ASSERT_TRUE(traced.run());
+    EXPECT_EQ(calls(read(*probe), "sonde_test_jumps").count(), static_cast<uint64_t>(kCalls));
+    EXPECT_EQ(traced.notes().result, kCalls * (kCalls - 1) / 2 + kCalls - 1);
+}
+#endif
+
+}  // namespace
+}  // namespace sonde::test

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/client_probe.h"
+
+#include <bpf/bpf.h>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <map>
+
+#include "bpf/abi/client.h"
+#include "userspace/probes/hist_reader.h"
+#include "userspace/probes/object.h"
+#include "userspace/probes/skeleton_types.h"
+#include "userspace/probes/uprobe_links.h"
+
+#include "client.skel.h"  // after skeleton_types.h
+
+namespace sonde {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr const char* kMeasurement = "client calls";
+constexpr uint32_t kChunks = 8192;
+constexpr std::chrono::milliseconds kRateWindow{500};
+constexpr std::array<const char*, SONDE_CLIENT_DROPS> kDropNames{
+    "began before tracing", "too many calls under way", "no goroutine where it should be", "clock went backward"};
+constexpr size_t kNamed = 5;  // functions that a reason names
+
+// "a, b and 3 more"
+std::string some_of(const std::vector<std::string>& names)
+{
+    std::string text;
+    for (size_t i = 0; i < std::min(kNamed, names.size()); ++i) {
+        text += (i == 0 ? "" : ", ") + names[i];
+    }
+    return text + (names.size() > kNamed ? " and " + std::to_string(names.size() - kNamed) + " more" : "");
+}
+
+struct UprobeKernel {
+    bool multi = false;           // one link for many places
+    bool optimises_nop5 = false;  // at the cost of the red zone
+    bool reads_stacks = false;    // of goroutines
+};
+
+class ClientProbeImpl final : public ClientProbe {
+  public:
+    ClientProbeImpl(SkelPtr<client_bpf> skel, std::vector<ClientTarget> targets, const UprobeKernel& kernel)
+        : skel_(std::move(skel)), targets_(std::move(targets)), kernel_(kernel)
+    {}
+
+    Status attach() override;
+    void detach() override
+    {
+        for (Process& process : processes_) {
+            process.links = {};
+        }
+    }
+    Status read(Snapshot& into) override;
+    void maintain() override;
+    [[nodiscard]] uint64_t kernel_bytes() const override { return maps_bytes(skel_->obj); }
+    [[nodiscard]] std::vector<std::string> take_refusals() override { return std::exchange(refusals_, {}); }
+
+  private:
+    struct Call {
+        const ClientCall* call;
+        uint64_t seen = 0;      // calls begun, when looked at last
+        uint64_t too_fast = 0;  // the rate at which it was let go
+        bool refused = false;
+    };
+    struct Process {
+        const ClientTarget* target;
+        uint32_t first;  // index of the row of its first call
+        std::vector<Call> calls;
+        UprobeLinks links;
+        bool was_attached = false;
+    };
+
+    [[nodiscard]] std::vector<UprobePlace> places_of(const Process& process) const;
+    [[nodiscard]] std::string refusal(const ClientCall& call) const;
+    Status attach_process(Process& process);
+    void let_go(Process& process, const sonde_client_call* rows, double past_s);
+    [[nodiscard]] Result<MapWindow> window() const
+    {
+        return MapWindow::open(bpf_map__fd(skel_->maps.calls), sizeof(sonde_client_call), 0, SONDE_CLIENT_CALLS + 1);
+    }
+    void add_status(const sonde_client_call* rows, Snapshot& into) const;
+
+    SkelPtr<client_bpf> skel_;
+    std::vector<ClientTarget> targets_;
+    UprobeKernel kernel_;
+    std::vector<Process> processes_;
+    std::vector<std::string> refusals_;
+    Clock::time_point looked_at_{};
+};
+
+// Ends before beginnings: a call that begins meanwhile is seen ending.
+std::vector<UprobePlace> ClientProbeImpl::places_of(const Process& process) const
+{
+    const auto& programs = skel_->progs;
+    std::vector<UprobePlace> places;
+    std::vector<UprobePlace> begins;
+    for (size_t i = 0; i < process.calls.size(); ++i) {
+        const Call& call = process.calls[i];
+        const bool go = call.call->go;
+        const uint64_t cookie = process.first + i;
+        if (call.refused || call.too_fast != 0) {
+            continue;
+        }
+        for (const CallSites& copy : call.call->copies) {
+            for (const uint64_t end : copy.ends) {
+                places.push_back({go ? programs.sonde_go_end : programs.sonde_call_end, end, cookie, false});
+            }
+            if (copy.ends.empty()) {
+                places.push_back({programs.sonde_call_returned, copy.function, cookie, true});
+            }
+            begins.push_back({go ? programs.sonde_go_begin : programs.sonde_call_begin, copy.begin, cookie, false});
+        }
+    }
+    places.insert(places.end(), begins.begin(), begins.end());
+    return places;
+}
+
+// Why a function is let alone on this kernel; empty if it is not.
+std::string ClientProbeImpl::refusal(const ClientCall& call) const
+{
+    const bool nop5 = std::any_of(call.copies.begin(), call.copies.end(),
+                                  [](const CallSites& copy) { return copy.begin_is_nop5; });
+    if (nop5 && kernel_.optimises_nop5) {
+        return "it begins with a five-byte nop, which this kernel would replace by a call that overwrites the function's "
+               "red zone";
+    }
+    if (call.go && !kernel_.reads_stacks) {
+        return "where the kernel refuses bpf_probe_read_kernel (lockdown=confidentiality), libbpf loads no program that "
+               "reads a goroutine's stack";
+    }
+    return "";
+}
+
+Status ClientProbeImpl::attach_process(Process& process)
+{
+    const ClientTarget& target = *process.target;
+    const std::string name = "process " + std::to_string(target.pid);
+    for (Call& call : process.calls) {
+        const std::string why_not = refusal(*call.call);
+        if (!why_not.empty()) {
+            call.refused = true;
+            refusals_.push_back(call.call->name + " in " + name + ": " + why_not);
+        }
+    }
+    const std::vector<UprobePlace> places = places_of(process);
+    if (places.empty()) {
+        return Error{ENOTSUP, refusals_.empty() ? name + ": there is no function to attach to" : refusals_.back()};
+    }
+    Result<UprobeLinks> links = UprobeLinks::attach(target.pid, target.path, places, kernel_.multi);
+    if (!links) {
+        return links.error().with(name);
+    }
+    const Result<FileIdentity> now = TargetFile::identity_of(target.path);
+    if (!now || *now != target.file) {
+        return Error{ESTALE, name + ": its program has changed, or it has ended"};
+    }
+    process.links = std::move(*links);
+    process.was_attached = true;
+    return ok();
+}
+
+Status ClientProbeImpl::attach()
+{
+    Error last{ENOENT, "there is no function to attach to"};
+    bool attached = false;
+    uint32_t first = 0;
+    for (const ClientTarget& target : targets_) {
+        Process process{&target, first, {}, {}, false};
+        for (const ClientCall& call : target.calls) {
+            process.calls.push_back({&call});
+        }
+        first += static_cast<uint32_t>(process.calls.size());
+        if (Status status = attach_process(process); status) {
+            attached = true;
+        } else {
+            last = status.error();
+            refusals_.push_back(last.what);
+        }
+        processes_.push_back(std::move(process));
+    }
+    looked_at_ = Clock::now();
+    return attached ? ok() : Status(last);
+}
+
+// Takes all probes of the process back, and then attaches those that may stay: some 0.1 s of its calls are not seen.
+void ClientProbeImpl::let_go(Process& process, const sonde_client_call* rows, double past_s)
+{
+    bool any = false;
+    for (size_t i = 0; i < process.calls.size(); ++i) {
+        Call& call = process.calls[i];
+        const uint64_t begun = read_shared(rows[process.first + i].begun);
+        const double rate = static_cast<double>(begun - call.seen) / past_s;
+        call.seen = begun;
+        if (rate > kMaxCallsPerSecond && call.too_fast == 0) {
+            call.too_fast = static_cast<uint64_t>(rate);
+            any = true;
+        }
+    }
+    if (!any || process.links.empty()) {
+        return;
+    }
+    process.links = {};
+    const std::vector<UprobePlace> places = places_of(process);
+    if (!places.empty()) {
+        Result<UprobeLinks> links = UprobeLinks::attach(process.target->pid, process.target->path, places, kernel_.multi);
+        if (links) {
+            process.links = std::move(*links);
+        }
+    }
+}
+
+void ClientProbeImpl::maintain()
+{
+    const Clock::time_point now = Clock::now();
+    const std::chrono::duration<double> past = now - looked_at_;
+    if (past < kRateWindow) {
+        return;
+    }
+    const Result<MapWindow> rows = window();
+    if (!rows) {
+        return;
+    }
+    for (Process& process : processes_) {
+        let_go(process, &rows->at<sonde_client_call>(0), past.count());
+    }
+    looked_at_ = now;
+}
+
+void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) const
+{
+    ProbeStatus status;
+    status.measurement = kMeasurement;
+    status.hook = kernel_.multi ? "uprobe_multi" : "uprobe";
+    status.hook += " on first instructions and returns";
+    status.state = ProbeState::kOk;
+    std::vector<std::string> silent, fast;
+    for (const Process& process : processes_) {
+        for (size_t i = 0; i < process.calls.size(); ++i) {
+            const Call& call = process.calls[i];
+            const sonde_client_call& row = rows[process.first + i];
+            if (call.too_fast != 0) {
+                fast.push_back(call.call->name + " (" + std::to_string(call.too_fast) + " calls per second)");
+            } else if (row.begun == 0 && !call.refused && process.was_attached) {
+                silent.push_back(call.call->name);
+            }
+            status.events += row.begun;
+            for (size_t drop = 0; drop < SONDE_CLIENT_DROPS; ++drop) {
+                if (row.drops[drop] != 0) {
+                    status.discarded[kDropNames[drop]] += row.drops[drop];
+                }
+            }
+        }
+    }
+    if (read_shared(skel_->bss->counters.chunks_full) != 0) {
+        status.discarded["no room for their distribution"] = read_shared(skel_->bss->counters.chunks_full);
+    }
+    for (const auto& [what, names] : {std::pair{"let go, called too often: ", &fast},
+                                      std::pair{"attached, but not called so far: ", &silent}}) {
+        if (!names->empty()) {
+            status.state = ProbeState::kDegraded;
+            status.reason += (status.reason.empty() ? "" : "; ") + std::string(what) + some_of(*names);
+        }
+    }
+    into.probes.push_back(std::move(status));
+}
+
+Status ClientProbeImpl::read(Snapshot& into)
+{
+    const Result<MapWindow> window_of_rows = window();
+    if (!window_of_rows) {
+        return window_of_rows.error().with("read rows of calls");
+    }
+    const sonde_client_call* rows = &window_of_rows->at<sonde_client_call>(0);
+    // Processes of one name are one series, and so are the calls of a function in them.
+    std::map<Labels, Histogram> series;
+    HistReader reader(bpf_map__fd(skel_->maps.hist_chunks));
+    for (const Process& process : processes_) {
+        for (size_t i = 0; i < process.calls.size(); ++i) {
+            const Labels labels{{"client", process.target->client},
+                                {"process", process.target->process},
+                                {"call", process.calls[i].call->name}};
+            reader.add(rows[process.first + i].row, series[labels]);
+        }
+    }
+    if (Status fetched = reader.fetch(); !fetched) {
+        return fetched;
+    }
+    for (auto& [labels, histogram] : series) {
+        if (!histogram.empty()) {
+            into.histograms.push_back({"sonde_client_call_seconds", labels, std::move(histogram)});
+        }
+    }
+    add_status(rows, into);
+    return ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets, const KernelFeatures& features)
+{
+    size_t calls = 0;
+    for (const ClientTarget& target : targets) {
+        calls += target.calls.size();
+    }
+    if (calls > SONDE_CLIENT_CALLS) {
+        return Error{E2BIG, std::to_string(calls) + " functions of processes: " + std::to_string(SONDE_CLIENT_CALLS) +
+                                " at most"};
+    }
+    const bpf_object_open_opts open = open_options(features);
+    SkelPtr<client_bpf> skel(client_bpf__open_opts(&open));
+    if (!skel) {
+        return Error::from_errno(errno, "open BPF object client");
+    }
+    const UprobeKernel kernel{try_uprobe_multi().works, features.function_args.contains("arch_uprobe_optimize"),
+                              features.probe_read_kernel.works};
+    bpf_program* program = nullptr;
+    bpf_object__for_each_program(program, skel->obj)
+    {
+        if (kernel.multi) {
+            bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(kAttachUprobeMulti));
+        }
+    }
+    bpf_program__set_autoload(skel->progs.sonde_go_begin, kernel.reads_stacks);
+    bpf_program__set_autoload(skel->progs.sonde_go_end, kernel.reads_stacks);
+    bpf_map__set_max_entries(skel->maps.hist_chunks, kChunks);
+    skel->rodata->hist_nr_chunks = kChunks;
+    skel->data->hist_cursor = 1 + SONDE_HIST_CHUNKS;
+    if (Status status = load_object(skel->skeleton, "client"); !status) {
+        return status.error();
+    }
+    sonde_client_call other{};
+    other.row = row_with_chunks(1);
+    const uint32_t index = SONDE_CLIENT_CALLS;
+    if (bpf_map_update_elem(bpf_map__fd(skel->maps.calls), &index, &other, BPF_ANY) != 0) {
+        return Error::from_errno(errno, "prepare the row for other calls");
+    }
+    return std::unique_ptr<ClientProbe>(std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel));
+}
+
+std::span<const char> client_object()
+{
+    return object_bytes(&client_bpf::elf_bytes);
+}
+
+}  // namespace sonde

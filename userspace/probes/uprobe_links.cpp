@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/uprobe_links.h"
+
+#include <bpf/bpf.h>
+#include <linux/bpf.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <map>
+#include <utility>
+
+namespace sonde {
+namespace {
+
+constexpr uint32_t kFlagReturn = 1;  // BPF_F_UPROBE_MULTI_RETURN
+
+// What BPF_LINK_CREATE takes for BPF_TRACE_UPROBE_MULTI (union bpf_attr of Linux 6.6; Debian 12's headers are older).
+struct MultiAttributes {
+    uint32_t program;
+    uint32_t target;
+    uint32_t type;
+    uint32_t link_flags;
+    uint64_t path;
+    uint64_t offsets;
+    uint64_t semaphores;
+    uint64_t cookies;
+    uint32_t count;
+    uint32_t flags;
+    uint32_t pid;
+    uint32_t pad;
+};
+static_assert(sizeof(MultiAttributes) == 64);
+
+int create_multi(int program, const char* path, const std::vector<uint64_t>& offsets,
+                 const std::vector<uint64_t>& cookies, pid_t pid, uint32_t flags)
+{
+    MultiAttributes attributes{};
+    attributes.program = static_cast<uint32_t>(program);
+    attributes.type = kAttachUprobeMulti;
+    attributes.path = reinterpret_cast<uint64_t>(path);
+    attributes.offsets = reinterpret_cast<uint64_t>(offsets.data());
+    attributes.cookies = reinterpret_cast<uint64_t>(cookies.data());
+    attributes.count = static_cast<uint32_t>(offsets.size());
+    attributes.flags = flags;
+    attributes.pid = static_cast<uint32_t>(pid);
+    return static_cast<int>(::syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes)));
+}
+
+Error at_place(int error, uint64_t offset)
+{
+    return Error::from_errno(error, "put a uprobe at offset " + std::to_string(offset));
+}
+
+}  // namespace
+
+// As libbpf asks: a link on "/", which is no file (EBADF), and then for process -1, which kernels that mean a thread
+// do not look at.
+Feature try_uprobe_multi()
+{
+    constexpr bpf_insn kReturnZero[] = {
+        {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},
+        {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
+    };
+    LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = static_cast<bpf_attach_type>(kAttachUprobeMulti));
+    const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sonde_try", "GPL", kReturnZero, 2, &options));
+    if (program.get() < 0) {
+        return {false, std::string("load a uprobe_multi program: ") + std::strerror(errno)};
+    }
+    for (const auto& [pid, want] : {std::pair{0, EBADF}, std::pair{-1, EINVAL}}) {
+        const UniqueFd link(create_multi(program.get(), "/", {0}, {0}, pid, 0));
+        if (link || errno != want) {
+            return {false, pid == 0 ? "no uprobe_multi links" : "uprobe_multi links are for threads"};
+        }
+    }
+    return {true, ""};
+}
+
+Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places,
+                                        bool multi)
+{
+    UprobeLinks links;
+    const Status status = multi ? links.attach_together(pid, path, places) : links.attach_each(pid, path, places);
+    return status ? Result<UprobeLinks>(std::move(links)) : status.error();
+}
+
+// A link per program, in the order in which the programs come first.
+Status UprobeLinks::attach_together(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places)
+{
+    std::vector<std::pair<bpf_program*, bool>> order;
+    std::map<std::pair<bpf_program*, bool>, std::pair<std::vector<uint64_t>, std::vector<uint64_t>>> groups;
+    for (const UprobePlace& place : places) {
+        const std::pair key{place.program, place.at_return};
+        if (!groups.contains(key)) {
+            order.push_back(key);
+        }
+        groups[key].first.push_back(place.offset);
+        groups[key].second.push_back(place.cookie);
+    }
+    for (const auto& key : order) {
+        const auto& [offsets, cookies] = groups[key];
+        UniqueFd link(create_multi(bpf_program__fd(key.first), path.c_str(), offsets, cookies, pid,
+                                   key.second ? kFlagReturn : 0));
+        if (!link) {
+            return at_place(errno, offsets.front());
+        }
+        multi_.push_back(std::move(link));
+    }
+    return ok();
+}
+
+Status UprobeLinks::attach_each(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places)
+{
+    for (const UprobePlace& place : places) {
+        bpf_uprobe_opts options{};
+        options.sz = sizeof(options);
+        options.bpf_cookie = place.cookie;
+        options.retprobe = place.at_return;
+        LinkPtr link(bpf_program__attach_uprobe_opts(place.program, pid, path.c_str(), place.offset, &options));
+        if (!link) {
+            return at_place(errno, place.offset);
+        }
+        single_.push_back(std::move(link));
+    }
+    return ok();
+}
+
+}  // namespace sonde
