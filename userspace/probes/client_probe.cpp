@@ -125,8 +125,8 @@ std::vector<UprobePlace> ClientProbeImpl::places_of(const Process& process) cons
 // Why a function is let alone on this kernel; empty if it is not.
 std::string ClientProbeImpl::refusal(const ClientCall& call) const
 {
-    const bool nop5 = std::any_of(call.copies.begin(), call.copies.end(),
-                                  [](const CallSites& copy) { return copy.begin_is_nop5; });
+    const bool nop5 =
+        std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.begin_is_nop5; });
     if (nop5 && kernel_.optimises_nop5) {
         return "it begins with a five-byte nop, which this kernel would replace by a call that overwrites the function's "
                "red zone";
@@ -146,7 +146,7 @@ Status ClientProbeImpl::attach_process(Process& process)
         const std::string why_not = refusal(*call.call);
         if (!why_not.empty()) {
             call.refused = true;
-            refusals_.push_back(call.call->name + " in " + name + ": " + why_not);
+            refusals_.push_back(Error{0, why_not}.with(name).with(call.call->name).what);
         }
     }
     const std::vector<UprobePlace> places = places_of(process);
@@ -209,7 +209,8 @@ void ClientProbeImpl::let_go(Process& process, const sonde_client_call* rows, do
     process.links = {};
     const std::vector<UprobePlace> places = places_of(process);
     if (!places.empty()) {
-        Result<UprobeLinks> links = UprobeLinks::attach(process.target->pid, process.target->path, places, kernel_.multi);
+        Result<UprobeLinks> links =
+            UprobeLinks::attach(process.target->pid, process.target->path, places, kernel_.multi);
         if (links) {
             process.links = std::move(*links);
         }
@@ -241,14 +242,15 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
     status.hook += " on first instructions and returns";
     status.state = ProbeState::kOk;
     std::vector<std::string> silent, fast;
+    std::map<std::string, uint64_t> begun;  // by function, in all processes that it could be attached in
     for (const Process& process : processes_) {
         for (size_t i = 0; i < process.calls.size(); ++i) {
             const Call& call = process.calls[i];
             const sonde_client_call& row = rows[process.first + i];
             if (call.too_fast != 0) {
                 fast.push_back(call.call->name + " (" + std::to_string(call.too_fast) + " calls per second)");
-            } else if (row.begun == 0 && !call.refused && process.was_attached) {
-                silent.push_back(call.call->name);
+            } else if (!call.refused && process.was_attached) {
+                begun[call.call->name] += row.begun;
             }
             status.events += row.begun;
             for (size_t drop = 0; drop < SONDE_CLIENT_DROPS; ++drop) {
@@ -258,11 +260,16 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
             }
         }
     }
+    for (const auto& [name, times] : begun) {
+        if (times == 0) {
+            silent.push_back(name);
+        }
+    }
     if (read_shared(skel_->bss->counters.chunks_full) != 0) {
         status.discarded["no room for their distribution"] = read_shared(skel_->bss->counters.chunks_full);
     }
-    for (const auto& [what, names] : {std::pair{"let go, called too often: ", &fast},
-                                      std::pair{"attached, but not called so far: ", &silent}}) {
+    for (const auto& [what, names] :
+         {std::pair{"let go, called too often: ", &fast}, std::pair{"attached, but not called so far: ", &silent}}) {
         if (!names->empty()) {
             status.state = ProbeState::kDegraded;
             status.reason += (status.reason.empty() ? "" : "; ") + std::string(what) + some_of(*names);
@@ -303,7 +310,8 @@ Status ClientProbeImpl::read(Snapshot& into)
 
 }  // namespace
 
-Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets, const KernelFeatures& features)
+Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets,
+                                                       const KernelFeatures& features)
 {
     size_t calls = 0;
     for (const ClientTarget& target : targets) {

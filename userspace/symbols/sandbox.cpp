@@ -96,7 +96,7 @@ Status filter_system_calls()
         failed = failed != 0 ? failed : ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, call, 0);
     }
     // To abort: itself only.
-    const scmp_arg_cmp self = SCMP_A0(SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()));
+    const scmp_arg_cmp self{0, SCMP_CMP_EQ, static_cast<scmp_datum_t>(::getpid()), 0};
     failed = failed != 0 ? failed : ::seccomp_rule_add(filter.get(), SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, self);
     // Memory, but no files, and nothing that could be run.
     const scmp_arg_cmp anonymous = SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS);
