@@ -18,7 +18,7 @@
 #include "tests/kernel/tracer.h"
 #include "userspace/app/call_targets.h"
 
-#define TRACED extern "C" [[gnu::noinline, gnu::noclone, gnu::used]]
+#define TRACED extern "C" [[gnu::noinline, gnu::used]]
 
 namespace {
 volatile int sink = 0;

@@ -71,7 +71,7 @@ std::vector<std::string> names_of(const SymbolReport& report)
     return names;
 }
 
-using Names = std::vector<std::string>;
+using NameList = std::vector<std::string>;
 
 TEST_F(ReadSymbols, OfASymbolTable)
 {
@@ -79,14 +79,14 @@ TEST_F(ReadSymbols, OfASymbolTable)
     elf.add_symbols({{"b", kCode + 64, 32}, {"a", kCode, 64}, {"nowhere", 0x10, 8}});
     const auto report = read(elf.bytes());
     ASSERT_TRUE(report) << report.error().what;
-    EXPECT_EQ(names_of(*report), (Names{"a", "b"}));
+    EXPECT_EQ(names_of(*report), (NameList{"a", "b"}));
     EXPECT_EQ(report->functions[0].address, kCode);
     EXPECT_EQ(report->functions[0].offset, kCode - kBase);
     EXPECT_EQ(report->functions[0].size, 64U);
     EXPECT_EQ(report->functions_seen, 3U);
     EXPECT_TRUE(report->facts.has_symtab);
     EXPECT_FALSE(report->facts.has_dynsym);
-    EXPECT_EQ(names_of(*read(elf.bytes(), {"b*"})), (Names{"b"}));
+    EXPECT_EQ(names_of(*read(elf.bytes(), {"b*"})), (NameList{"b"}));
 }
 
 TEST_F(ReadSymbols, OfThisProgram)
@@ -118,8 +118,8 @@ constexpr uint64_t kGoEnd = kCode + 0x180;
 void expect_go_functions(const Result<SymbolReport>& report)
 {
     ASSERT_TRUE(report) << report.error().what;
-    EXPECT_EQ(report->problems, Names{});
-    EXPECT_EQ(names_of(*report), (Names{"runtime.text", "main.(*T).f", "main.main"}));
+    EXPECT_EQ(report->problems, NameList{});
+    EXPECT_EQ(names_of(*report), (NameList{"runtime.text", "main.(*T).f", "main.main"}));
     ASSERT_EQ(report->functions.size(), 3U);
     EXPECT_EQ(report->functions[1].address, kCode + 0x40);
     EXPECT_EQ(report->functions[1].size, 0xc0U);
@@ -194,8 +194,8 @@ TEST_F(ReadSymbols, TheSectionOfTheCodeIsNotWhereGosCodeBegins)
     elf.add(".text", std::string(0x1000, '\x90'));
     const auto report = read(elf.bytes());
     ASSERT_TRUE(report);
-    EXPECT_EQ(report->problems, Names{"where Go's code begins cannot be told"});
-    EXPECT_EQ(names_of(*report), Names{});
+    EXPECT_EQ(report->problems, NameList{"where Go's code begins cannot be told"});
+    EXPECT_EQ(names_of(*report), NameList{});
 }
 
 TEST_F(ReadSymbols, SaysWhichGoTablesItCannotRead)

@@ -59,12 +59,12 @@ Error at_place(int error, uint64_t offset)
 // do not look at.
 Feature try_uprobe_multi()
 {
-    constexpr bpf_insn kReturnZero[] = {
+    constexpr bpf_insn kDoNothing[] = {
         {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},
         {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0},
     };
     LIBBPF_OPTS(bpf_prog_load_opts, options, .expected_attach_type = static_cast<bpf_attach_type>(kAttachUprobeMulti));
-    const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sonde_try", "GPL", kReturnZero, 2, &options));
+    const UniqueFd program(bpf_prog_load(BPF_PROG_TYPE_KPROBE, "sonde_try", "GPL", kDoNothing, 2, &options));
     if (program.get() < 0) {
         return {false, std::string("load a uprobe_multi program: ") + std::strerror(errno)};
     }
