@@ -7,8 +7,8 @@
  * (panic, longjmp, exit).
  *
  * Idea: a call under way is kept under the function, its owner, and where its stack frame is. At the beginning, before
- * anything is pushed, and at a return, after all is popped, the stack pointer is the same. The owner of a C call is the
- * thread, the frame is the stack pointer. The owner of a Go call is the goroutine (register R14; X28 on arm64), and the
+ * anything is pushed, and at a return, after all is popped, the stack pointer is the same. For a C call that is enough:
+ * within a process no two calls under way have the same, whichever thread runs them. The owner of a Go call is the goroutine (register R14; X28 on arm64), and the
  * frame is the distance from the stack's upper end (g.stack.hi, at 8 in every Go version), which stays when the stack
  * moves. A call that never returns leaves an entry, which the next call at the same place overwrites, or which is
  * forgotten as the oldest.
@@ -55,16 +55,26 @@ static __always_inline void client__drop(struct sonde_client_call *call, enum so
     __sync_fetch_and_add(&call->drops[reason], 1);
 }
 
+static __always_inline u32 client__tgid(void) { return bpf_get_current_pid_tgid() >> 32; }
+
+/* The row of a probe; NULL for another process than its own: one forked from it has its breakpoints, and on some kernels
+ * return probes are not confined to a process. */
+static __always_inline struct sonde_client_call *client__call(u32 cookie)
+{
+    u32 index = SONDE_CLIENT_CALL_OF(cookie);
+    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+
+    return call && call->tgid == client__tgid() ? call : NULL;
+}
+
 /* False if it cannot be told. */
-static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64 sp, u32 index,
+static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64 sp, u32 cookie,
                                         struct sonde_client_activation *key)
 {
-    u64 pid_tgid = bpf_get_current_pid_tgid();
     u64 stack_hi;
 
-    key->call = index;
-    key->tgid = pid_tgid >> 32;
-    key->owner = pid_tgid;
+    key->cookie = cookie;
+    key->tgid = client__tgid();
     key->depth = sp;
     if (!go)
         return true;
@@ -78,14 +88,14 @@ static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64
 static __always_inline int client__begin(struct pt_regs *regs, const bool go)
 {
     u64 now = bpf_ktime_get_ns();
-    u32 index = bpf_get_attach_cookie(regs);
-    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+    u32 cookie = bpf_get_attach_cookie(regs);
+    struct sonde_client_call *call = client__call(cookie);
     struct sonde_client_activation key = {};
 
     if (!call)
         return 0;
     __sync_fetch_and_add(&call->begun, 1);
-    if (!client__key(regs, go, PT_REGS_SP(regs), index, &key))
+    if (!client__key(regs, go, PT_REGS_SP(regs), cookie, &key))
         client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
     else if (bpf_map_update_elem(&in_flight, &key, &now, BPF_ANY))
         client__drop(call, SONDE_CLIENT_DROP_NO_ROOM);
@@ -106,15 +116,15 @@ static __noinline void client__record_other(u64 ns)
 static __always_inline int client__end(struct pt_regs *regs, const bool go, u64 popped)
 {
     u64 now = bpf_ktime_get_ns();
-    u32 index = bpf_get_attach_cookie(regs);
-    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+    u32 cookie = bpf_get_attach_cookie(regs);
+    struct sonde_client_call *call = client__call(cookie);
     struct sonde_client_activation key = {};
     u64 *began, from;
 
     if (!call)
         return 0;
     __sync_fetch_and_add(&call->ended, 1);
-    if (!client__key(regs, go, PT_REGS_SP(regs) - popped, index, &key)) {
+    if (!client__key(regs, go, PT_REGS_SP(regs) - popped, cookie, &key)) {
         client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
         return 0;
     }
@@ -138,9 +148,15 @@ int sonde_call_begin(struct pt_regs *regs) { return client__begin(regs, false); 
 SEC("uprobe")
 int sonde_call_end(struct pt_regs *regs) { return client__end(regs, false, 0); }
 
-/* At the return address: the return instruction has popped it. */
+/* At the return address: on x86 the return instruction has popped it. */
+#if defined(__TARGET_ARCH_x86)
+#define POPPED_BY_RETURN sizeof(u64)
+#else
+#define POPPED_BY_RETURN 0
+#endif
+
 SEC("uretprobe")
-int sonde_call_returned(struct pt_regs *regs) { return client__end(regs, false, sizeof(u64)); }
+int sonde_call_returned(struct pt_regs *regs) { return client__end(regs, false, POPPED_BY_RETURN); }
 
 SEC("uprobe")
 int sonde_go_begin(struct pt_regs *regs) { return client__begin(regs, true); }

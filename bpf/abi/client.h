@@ -18,20 +18,26 @@ enum sonde_client_drop {
     SONDE_CLIENT_DROPS,
 };
 
-/* One function of one process: the index is the cookie of all its probes. */
+/* The cookie of a probe: the index of its call, and how often the probes of its process have been put in place anew,
+ * so that a call which began before that is not taken for one that ends after it. */
+#define SONDE_CLIENT_COOKIE(call, generation) ((__u32)(generation) << 16 | (call))
+#define SONDE_CLIENT_CALL_OF(cookie) ((cookie) & 0xffff)
+
+/* One function of one process. */
 struct sonde_client_call {
     struct sonde_hist_row row;
     __u64 begun;
     __u64 ended; /* with or without a beginning */
     __u64 drops[SONDE_CLIENT_DROPS];
-    __u64 pad[2];
+    __u32 tgid; /* set by user space before the first event */
+    __u32 pad[3];
 };
 
 /* A call that is under way. */
 struct sonde_client_activation {
-    __u64 owner; /* the goroutine, or the thread as pid_tgid */
-    __u64 depth; /* where its stack frame is: see client.bpf.c */
-    __u32 call;
+    __u64 owner;  /* the goroutine, or 0 */
+    __u64 depth;  /* where its stack frame is: see client.bpf.c */
+    __u32 cookie; /* of the probe at its beginning, and of that at its end */
     __u32 tgid;
 };
 

@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <csetjmp>
 #include <fstream>
 #include <functional>
@@ -48,7 +49,7 @@ TRACED void sonde_test_may_escape(int n)
 }
 
 #if defined(__x86_64__)
-// Keeps a number below the stack pointer over its first instruction and up to its return; the second begins with a
+// Keeps a number below the stack pointer, as leaf functions do; the second begins with a
 // five-byte nop. The third may end in another function, which is told by its jump.
 asm(R"(
     .text
@@ -101,6 +102,8 @@ class Traced {
     struct Notes {
         uint64_t time_ns = 0;  // all calls, by its own clock
         long result = 0;
+        long sleeps = 0;
+        uint64_t longest_ns = 0;
     };
 
     explicit Traced(const std::function<void(Notes&)>& work)
@@ -156,14 +159,15 @@ class Traced {
 
 class ClientCalls : public KernelTest {
   protected:
-    [[nodiscard]] static std::unique_ptr<ClientProbe> attached(const Traced& traced, const std::string& pattern)
+    [[nodiscard]] static std::unique_ptr<ClientProbe> attached(const Traced& traced, const std::string& pattern,
+                                                               const CallLimits& limits = {})
     {
         const Result<CallTargets> found = find_call_targets({{std::to_string(traced.pid()), pattern}}, RootedFs());
         if (!found) {
             throw std::runtime_error(found.error().what);
         }
         const Result<KernelFeatures> features = KernelFeatures::probe("");
-        Result<std::unique_ptr<ClientProbe>> probe = load_client_probe(found->targets, *features);
+        Result<std::unique_ptr<ClientProbe>> probe = load_client_probe(found->targets, *features, limits);
         if (!probe) {
             throw std::runtime_error(probe.error().what);
         }
@@ -249,6 +253,9 @@ TEST_F(ClientCalls, WhatEndsWithoutAReturnTakesNothingFromWhatReturns)
     const Snapshot snapshot = read(*probe);
     EXPECT_EQ(calls(snapshot, "sonde_test_may_escape").count(), static_cast<uint64_t>(kCalls / 2));
     EXPECT_EQ(snapshot.probes[0].events, static_cast<uint64_t>(kCalls));
+    ASSERT_EQ(snapshot.probes[0].discarded.size(), 1U);
+    EXPECT_EQ(snapshot.probes[0].discarded.begin()->first.find("not seen returning"), 0U);
+    EXPECT_EQ(snapshot.probes[0].discarded.begin()->second, static_cast<uint64_t>(kCalls / 2));
 }
 
 TEST_F(ClientCalls, NoneIsSaid)
@@ -262,20 +269,30 @@ TEST_F(ClientCalls, NoneIsSaid)
     EXPECT_EQ(snapshot.probes[0].reason, "attached, but not called so far: sonde_test_sleeps");
 }
 
-TEST_F(ClientCalls, TooManyAreLetGo)
+TEST_F(ClientCalls, TooManyAreLetGoAndTheOthersStayRight)
 {
     const Traced traced([](Traced::Notes& notes) {
         for (const uint64_t end = now_ns() + 3000 * kMs; now_ns() < end;) {
-            notes.result += sonde_test_recurses(1);
+            for (int i = 0; i < 200; ++i) {
+                notes.result += sonde_test_recurses(1);
+            }
+            const uint64_t from = now_ns();
+            sonde_test_sleeps(1 * kMs);
+            notes.longest_ns = std::max(notes.longest_ns, now_ns() - from);
+            ++notes.sleeps;
         }
     });
-    const auto probe = attached(traced, "sonde_test_recurses");
+    const auto probe = attached(traced, "sonde_test_*s", {.calls_per_second = 1000});  // both functions
     ASSERT_TRUE(traced.run([&probe] { probe->maintain(); }));
     const Snapshot snapshot = read(*probe);
     EXPECT_EQ(snapshot.probes[0].reason.find("let go, called too often: sonde_test_recurses ("), 0U)
         << snapshot.probes[0].reason;
-    // Most of its calls came afterwards, at full speed.
-    EXPECT_LT(snapshot.probes[0].events, static_cast<uint64_t>(traced.notes().result) / 2);
+    EXPECT_LT(calls(snapshot, "sonde_test_recurses").count(), static_cast<uint64_t>(traced.notes().result) / 2);
+    // The moment in which none is seen makes no call of all that it hides.
+    const Histogram sleeps = calls(snapshot, "sonde_test_sleeps");
+    EXPECT_GT(sleeps.count(), static_cast<uint64_t>(traced.notes().sleeps) / 2);
+    EXPECT_LE(sleeps.count(), static_cast<uint64_t>(traced.notes().sleeps));
+    EXPECT_LE(sleeps.max_ns, traced.notes().longest_ns);
 }
 
 TEST_F(ClientCalls, AreLeftAsTheyWereWhenTracingEnds)
@@ -347,18 +364,40 @@ TEST_F(ClientCalls, AFiveByteNopIsLetAloneWhereTheKernelWouldCorruptTheRedZone)
     EXPECT_EQ(traced.notes().result, kCalls);
 }
 
-TEST_F(ClientCalls, AReturnProbeServesWhatMayEndInAnotherFunction)
+TEST_F(ClientCalls, AFunctionThatMayEndInAnotherIsLetAloneInAProgramWithExceptions)
+{
+    const Traced traced([](Traced::Notes& notes) { notes.result = sonde_test_jumps(1); });
+    const Result<CallTargets> found =
+        find_call_targets({{std::to_string(traced.pid()), "sonde_test_jumps"}}, RootedFs());
+    ASSERT_FALSE(found);
+    EXPECT_NE(found.error().what.find("a return probe could end the process"), std::string::npos) << found.error().what;
+}
+
+TEST_F(ClientCalls, AReturnProbeTimesEachCall)
 {
     constexpr long kCalls = 1000;
     const Traced traced([](Traced::Notes& notes) {
         for (long i = 0; i < kCalls; ++i) {
-            notes.result += sonde_test_jumps(i);
+            notes.result += sonde_test_red_zone(i);
         }
     });
-    const auto probe = attached(traced, "sonde_test_jumps");
+    Result<CallTargets> found = find_call_targets({{std::to_string(traced.pid()), "sonde_test_red_zone"}}, RootedFs());
+    ASSERT_TRUE(found) << found.error().what;
+    found->targets.at(0).calls.at(0).copies.at(0).ends.clear();
+    const Result<KernelFeatures> features = KernelFeatures::probe("");
+    // A filter for system calls forbids it on kernels that return by one.
+    found->targets.at(0).seccomp = true;
+    const auto confined = load_client_probe(found->targets, *features);
+    ASSERT_TRUE(confined) << confined.error().what;
+    EXPECT_EQ(static_cast<bool>((*confined)->attach()), !features->function_args.contains("__x64_sys_uretprobe"));
+    (*confined)->detach();
+    found->targets.at(0).seccomp = false;
+    const auto probe = load_client_probe(found->targets, *features);
+    ASSERT_TRUE(probe) << probe.error().what;
+    ASSERT_TRUE((*probe)->attach());
     ASSERT_TRUE(traced.run());
-    EXPECT_EQ(calls(read(*probe), "sonde_test_jumps").count(), static_cast<uint64_t>(kCalls));
-    EXPECT_EQ(traced.notes().result, kCalls * (kCalls - 1) / 2 + kCalls - 1);
+    EXPECT_EQ(calls(read(**probe), "sonde_test_red_zone").count(), static_cast<uint64_t>(kCalls));
+    EXPECT_EQ(traced.notes().result, kCalls * (kCalls - 1) / 2 + kCalls);
 }
 #endif
 

@@ -31,7 +31,7 @@ int go_minor(const std::string& version)
     return minor;
 }
 
-bool may_unwind(const FunctionSymbol& function)
+bool is_mangled(const FunctionSymbol& function)
 {
     return function.name.starts_with("_Z") || function.name.starts_with("_R");
 }
@@ -40,6 +40,12 @@ std::string process_name(const RootedFs& fs, pid_t pid)
 {
     const Result<std::string> name = fs.read_line("/proc/" + std::to_string(pid) + "/comm");
     return name ? *name : std::to_string(pid);
+}
+
+bool seccomp_filters(const RootedFs& fs, pid_t pid)
+{
+    const Result<std::string> status = fs.read("/proc/" + std::to_string(pid) + "/status");
+    return !status || status->find("\nSeccomp:\t0\n") == std::string::npos;
 }
 
 std::string exe_of(pid_t pid)
@@ -165,10 +171,10 @@ Result<CallSites> choose_sites(const FunctionSymbol& function, const BinaryFacts
         return sites;
     }
     if (sites.ends.empty() || found.tail_jumps != 0 || found.indirect_jumps != 0) {
-        if (may_unwind(function)) {
+        if (facts.may_unwind || facts.go || !facts.go_table.empty() || is_mangled(function)) {
             return Error{ENOTSUP,
-                         "it may end without a return of its own, and a return probe could break the unwinding of an "
-                         "exception or panic"};
+                         "it may end without a return of its own, and in a program with exceptions, panics or several "
+                         "stacks per thread a return probe could end the process"};
         }
         sites.ends.clear();
     }
@@ -183,14 +189,18 @@ Result<CallTargets> find_call_targets(const std::vector<CallSpec>& specs, const 
         if (!pids) {
             return pids.error();
         }
+        std::optional<Error> no_process;
+        bool any = false;
         // Processes of one program share what is read of it.
         std::map<FileIdentity, std::pair<SymbolReport, std::vector<ClientCall>>> programs;
         for (const pid_t pid : *pids) {
             const std::string path = fs.resolve(exe_of(pid));
             const Result<FileIdentity> file = TargetFile::identity_of(path);
             if (!file) {
-                continue;  // it has ended
+                no_process = file.error();  // it has ended, is the kernel's, or somebody else's
+                continue;
             }
+            any = true;
             auto known = programs.find(*file);
             if (known == programs.end()) {
                 Result<SymbolReport> report =
@@ -219,7 +229,12 @@ Result<CallTargets> find_call_targets(const std::vector<CallSpec>& specs, const 
                 continue;
             }
             const std::string name = process_name(fs, pid);
-            found.targets.push_back({pid, name, name, path, report.facts.file, calls});
+            found.targets.push_back({pid, name, name, path, report.facts.file, seccomp_filters(fs, pid), calls});
+        }
+        if (!any) {
+            const bool privileges = no_process && no_process->code == EACCES;
+            return privileges ? no_process->with("needs CAP_SYS_PTRACE")
+                              : Error{ESRCH, "process " + spec.target + " has no program that can be read"};
         }
     }
     return found;

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 
+#include "userspace/export/utf8.h"
 #include "userspace/host/capabilities.h"
 #include "userspace/host/kernel_settings.h"
 #include "userspace/host/listeners.h"
@@ -216,7 +217,7 @@ Status TraceSession::attach_client()
         return status;
     }
     for (const std::string& refusal : refusals) {
-        spdlog::warn("continuing without {}", refusal);
+        spdlog::warn("continuing without {}", printable(refusal));
     }
     return ok();
 }

@@ -39,15 +39,17 @@ std::string some_of(const std::vector<std::string>& names)
 }
 
 struct UprobeKernel {
-    bool multi = false;           // one link for many places
-    bool optimises_nop5 = false;  // at the cost of the red zone
-    bool reads_stacks = false;    // of goroutines
+    bool multi = false;               // one link for many places
+    bool optimises_nop5 = false;      // at the cost of the red zone
+    bool reads_stacks = false;        // of goroutines
+    bool returns_by_syscall = false;  // since 6.11; early ones let seccomp filters see it
 };
 
 class ClientProbeImpl final : public ClientProbe {
   public:
-    ClientProbeImpl(SkelPtr<client_bpf> skel, std::vector<ClientTarget> targets, const UprobeKernel& kernel)
-        : skel_(std::move(skel)), targets_(std::move(targets)), kernel_(kernel)
+    ClientProbeImpl(SkelPtr<client_bpf> skel, std::vector<ClientTarget> targets, const UprobeKernel& kernel,
+                    const CallLimits& limits)
+        : skel_(std::move(skel)), targets_(std::move(targets)), kernel_(kernel), limits_(limits)
     {}
 
     Status attach() override;
@@ -65,21 +67,26 @@ class ClientProbeImpl final : public ClientProbe {
   private:
     struct Call {
         const ClientCall* call;
-        uint64_t seen = 0;      // calls begun, when looked at last
+        uint64_t seen = 0;      // probes hit, when looked at last
         uint64_t too_fast = 0;  // the rate at which it was let go
         bool refused = false;
     };
     struct Process {
-        const ClientTarget* target;
-        uint32_t first;  // index of the row of its first call
+        const ClientTarget* target = nullptr;
+        uint32_t first = 0;  // index of the row of its first call
         std::vector<Call> calls;
         UprobeLinks links;
         bool was_attached = false;
+        uint32_t generation = 0;  // of its probes
+        std::string lost;         // why its probes are gone before the end
     };
 
     [[nodiscard]] std::vector<UprobePlace> places_of(const Process& process) const;
-    [[nodiscard]] std::string refusal(const ClientCall& call) const;
+    [[nodiscard]] std::string refusal(const ClientTarget& target, const ClientCall& call) const;
     Status attach_process(Process& process);
+    Status put_in_place(Process& process, const std::vector<UprobePlace>& places);
+    [[nodiscard]] static bool is_same_program(const ClientTarget& target);
+    void drop_changed(Process& process);
     void let_go(Process& process, const sonde_client_call* rows, double past_s);
     [[nodiscard]] Result<MapWindow> window() const
     {
@@ -90,6 +97,7 @@ class ClientProbeImpl final : public ClientProbe {
     SkelPtr<client_bpf> skel_;
     std::vector<ClientTarget> targets_;
     UprobeKernel kernel_;
+    CallLimits limits_;
     std::vector<Process> processes_;
     std::vector<std::string> refusals_;
     Clock::time_point looked_at_{};
@@ -104,7 +112,7 @@ std::vector<UprobePlace> ClientProbeImpl::places_of(const Process& process) cons
     for (size_t i = 0; i < process.calls.size(); ++i) {
         const Call& call = process.calls[i];
         const bool go = call.call->go;
-        const uint64_t cookie = process.first + i;
+        const uint64_t cookie = SONDE_CLIENT_COOKIE(process.first + static_cast<uint32_t>(i), process.generation);
         if (call.refused || call.too_fast != 0) {
             continue;
         }
@@ -123,13 +131,19 @@ std::vector<UprobePlace> ClientProbeImpl::places_of(const Process& process) cons
 }
 
 // Why a function is let alone on this kernel; empty if it is not.
-std::string ClientProbeImpl::refusal(const ClientCall& call) const
+std::string ClientProbeImpl::refusal(const ClientTarget& target, const ClientCall& call) const
 {
     const bool nop5 =
         std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.begin_is_nop5; });
     if (nop5 && kernel_.optimises_nop5) {
-        return "it begins with a five-byte nop, which this kernel would replace by a call that overwrites the function's "
-               "red zone";
+        return "it begins with a five-byte nop, which this kernel would replace by a call that writes below the stack "
+               "pointer, where functions may keep data";
+    }
+    const bool returns =
+        std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.ends.empty(); });
+    if (returns && target.seccomp && kernel_.returns_by_syscall) {
+        return "it needs a return probe, for which this kernel has the process make a system call that its seccomp filter "
+               "may kill it for";
     }
     if (call.go && !kernel_.reads_stacks) {
         return "where the kernel refuses bpf_probe_read_kernel (lockdown=confidentiality), libbpf loads no program that "
@@ -143,7 +157,7 @@ Status ClientProbeImpl::attach_process(Process& process)
     const ClientTarget& target = *process.target;
     const std::string name = "process " + std::to_string(target.pid);
     for (Call& call : process.calls) {
-        const std::string why_not = refusal(*call.call);
+        const std::string why_not = refusal(target, *call.call);
         if (!why_not.empty()) {
             call.refused = true;
             refusals_.push_back(Error{0, why_not}.with(name).with(call.call->name).what);
@@ -153,13 +167,29 @@ Status ClientProbeImpl::attach_process(Process& process)
     if (places.empty()) {
         return Error{ENOTSUP, refusals_.empty() ? name + ": there is no function to attach to" : refusals_.back()};
     }
+    return put_in_place(process, places);
+}
+
+bool ClientProbeImpl::is_same_program(const ClientTarget& target)
+{
+    const Result<FileIdentity> now = TargetFile::identity_of(target.path);
+    return now && *now == target.file;
+}
+
+Status ClientProbeImpl::put_in_place(Process& process, const std::vector<UprobePlace>& places)
+{
+    const ClientTarget& target = *process.target;
+    const std::string name = "process " + std::to_string(target.pid);
+    const Error changed{ESTALE, name + ": its program has changed, or it has ended"};
+    if (!is_same_program(target)) {
+        return changed;
+    }
     Result<UprobeLinks> links = UprobeLinks::attach(target.pid, target.path, places, kernel_.multi);
     if (!links) {
         return links.error().with(name);
     }
-    const Result<FileIdentity> now = TargetFile::identity_of(target.path);
-    if (!now || *now != target.file) {
-        return Error{ESTALE, name + ": its program has changed, or it has ended"};
+    if (!is_same_program(target)) {
+        return changed;
     }
     process.links = std::move(*links);
     process.was_attached = true;
@@ -172,7 +202,9 @@ Status ClientProbeImpl::attach()
     bool attached = false;
     uint32_t first = 0;
     for (const ClientTarget& target : targets_) {
-        Process process{&target, first, {}, {}, false};
+        Process process;
+        process.target = &target;
+        process.first = first;
         for (const ClientCall& call : target.calls) {
             process.calls.push_back({&call});
         }
@@ -189,17 +221,28 @@ Status ClientProbeImpl::attach()
     return attached ? ok() : Status(last);
 }
 
-// Takes all probes of the process back, and then attaches those that may stay: some 0.1 s of its calls are not seen.
+// Takes all probes of the process back, and then puts those in place that may stay: for a moment their calls are not
+// seen.
 void ClientProbeImpl::let_go(Process& process, const sonde_client_call* rows, double past_s)
 {
-    bool any = false;
+    std::vector<std::pair<double, Call*>> rates;
+    double total = 0;
     for (size_t i = 0; i < process.calls.size(); ++i) {
         Call& call = process.calls[i];
-        const uint64_t begun = read_shared(rows[process.first + i].begun);
-        const double rate = static_cast<double>(begun - call.seen) / past_s;
-        call.seen = begun;
-        if (rate > kMaxCallsPerSecond && call.too_fast == 0) {
-            call.too_fast = static_cast<uint64_t>(rate);
+        const sonde_client_call& row = rows[process.first + i];
+        const uint64_t hits = read_shared(row.begun) + read_shared(row.ended);
+        const double rate = static_cast<double>(hits - call.seen) / past_s;
+        call.seen = hits;
+        total += rate;
+        rates.emplace_back(rate, &call);
+    }
+    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    bool any = false;
+    for (const auto& [rate, call] : rates) {
+        if (call->too_fast == 0 && (rate > 2.0 * static_cast<double>(limits_.calls_per_second) ||
+                                    total > static_cast<double>(limits_.probes_per_second))) {
+            call->too_fast = static_cast<uint64_t>(rate / 2);
+            total -= rate;
             any = true;
         }
     }
@@ -207,13 +250,21 @@ void ClientProbeImpl::let_go(Process& process, const sonde_client_call* rows, do
         return;
     }
     process.links = {};
+    ++process.generation;
     const std::vector<UprobePlace> places = places_of(process);
     if (!places.empty()) {
-        Result<UprobeLinks> links =
-            UprobeLinks::attach(process.target->pid, process.target->path, places, kernel_.multi);
-        if (links) {
-            process.links = std::move(*links);
+        if (Status status = put_in_place(process, places); !status) {
+            process.lost = status.error().what;
         }
+    }
+}
+
+// exec, or an upgrade in place and a start of that: the offsets mean nothing in it.
+void ClientProbeImpl::drop_changed(Process& process)
+{
+    if (!process.links.empty() && !is_same_program(*process.target)) {
+        process.links = {};
+        process.lost = "process " + std::to_string(process.target->pid) + ": its program has changed, or it has ended";
     }
 }
 
@@ -229,6 +280,7 @@ void ClientProbeImpl::maintain()
         return;
     }
     for (Process& process : processes_) {
+        drop_changed(process);
         let_go(process, &rows->at<sonde_client_call>(0), past.count());
     }
     looked_at_ = now;
@@ -241,6 +293,7 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
     status.hook = kernel_.multi ? "uprobe_multi" : "uprobe";
     status.hook += " on first instructions and returns";
     status.state = ProbeState::kOk;
+    uint64_t unfinished = 0;
     std::vector<std::string> silent, fast;
     std::map<std::string, uint64_t> begun;  // by function, in all processes that it could be attached in
     for (const Process& process : processes_) {
@@ -253,11 +306,21 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
                 begun[call.call->name] += row.begun;
             }
             status.events += row.begun;
+            unfinished += row.begun > row.ended ? row.begun - row.ended : 0;
             for (size_t drop = 0; drop < SONDE_CLIENT_DROPS; ++drop) {
                 if (row.drops[drop] != 0) {
                     status.discarded[kDropNames[drop]] += row.drops[drop];
                 }
             }
+        }
+    }
+    if (unfinished != 0) {
+        status.discarded["not seen returning: under way, or left by a panic, a jump or an exit"] = unfinished;
+    }
+    std::vector<std::string> lost;
+    for (const Process& process : processes_) {
+        if (!process.lost.empty()) {
+            lost.push_back(process.lost);
         }
     }
     for (const auto& [name, times] : begun) {
@@ -269,7 +332,8 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
         status.discarded["no room for their distribution"] = read_shared(skel_->bss->counters.chunks_full);
     }
     for (const auto& [what, names] :
-         {std::pair{"let go, called too often: ", &fast}, std::pair{"attached, but not called so far: ", &silent}}) {
+         {std::pair{"let go, called too often: ", &fast}, std::pair{"attached, but not called so far: ", &silent},
+          std::pair{"taken back: ", &lost}}) {
         if (!names->empty()) {
             status.state = ProbeState::kDegraded;
             status.reason += (status.reason.empty() ? "" : "; ") + std::string(what) + some_of(*names);
@@ -311,7 +375,7 @@ Status ClientProbeImpl::read(Snapshot& into)
 }  // namespace
 
 Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets,
-                                                       const KernelFeatures& features)
+                                                       const KernelFeatures& features, const CallLimits& limits)
 {
     size_t calls = 0;
     for (const ClientTarget& target : targets) {
@@ -327,7 +391,7 @@ Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget>
         return Error::from_errno(errno, "open BPF object client");
     }
     const UprobeKernel kernel{try_uprobe_multi().works, features.function_args.contains("arch_uprobe_optimize"),
-                              features.probe_read_kernel.works};
+                              features.probe_read_kernel.works, features.function_args.contains("__x64_sys_uretprobe")};
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skel->obj)
     {
@@ -349,7 +413,18 @@ Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget>
     if (bpf_map_update_elem(bpf_map__fd(skel->maps.calls), &index, &other, BPF_ANY) != 0) {
         return Error::from_errno(errno, "prepare the row for other calls");
     }
-    return std::unique_ptr<ClientProbe>(std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel));
+    uint32_t row = 0;
+    for (const ClientTarget& target : targets) {
+        for (size_t i = 0; i < target.calls.size(); ++i, ++row) {
+            sonde_client_call call{};
+            call.tgid = static_cast<uint32_t>(target.pid);
+            if (bpf_map_update_elem(bpf_map__fd(skel->maps.calls), &row, &call, BPF_ANY) != 0) {
+                return Error::from_errno(errno, "prepare the rows of calls");
+            }
+        }
+    }
+    return std::unique_ptr<ClientProbe>(
+        std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel, limits));
 }
 
 std::span<const char> client_object()

@@ -32,22 +32,29 @@ struct ClientTarget {
     std::string process;  // label
     std::string path;     // of its program, as the kernel can open it: /proc/PID/exe
     FileIdentity file;    // that the offsets are of
+    bool seccomp = true;  // it has a filter for its system calls
     std::vector<ClientCall> calls;
 };
 
 // Calls to functions inside processes, by uprobes: sonde_client_call_seconds{client,process,call}. Each probe is
-// for one process; the file is looked at again once all are in place, and if it is another one they are taken back.
-// A function that is called more often than kMaxCallsPerSecond is let go again within a second, and named.
+// for one process; the file is looked at before they are put in place, again behind that, and twice a second: if it is
+// another one they are taken back.
 class ClientProbe : public Probe {
   public:
-    static constexpr uint64_t kMaxCallsPerSecond = 20'000;
-
     // What could not be attached so far, a line each: "core.insertChain in process 12: ...". Emptied by the call.
     [[nodiscard]] virtual std::vector<std::string> take_refusals() = 0;
 };
 
+// A function that is called more often than this is let go again within a second, and named; so are the most frequent
+// of a process that hits more probes than this.
+struct CallLimits {
+    uint64_t calls_per_second = 20'000;
+    uint64_t probes_per_second = 100'000;
+};
+
 // REQUIRES: a Go call has ends.
 [[nodiscard]] Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets,
-                                                                     const KernelFeatures& features);
+                                                                     const KernelFeatures& features,
+                                                                     const CallLimits& limits = {});
 
 }  // namespace sonde

@@ -29,8 +29,10 @@ constexpr const char* kKernelBtf = "/sys/kernel/btf/vmlinux";
 constexpr const char* kTryFunction = "schedule";
 constexpr const char* kTryTracepoint = "btf_trace_sched_switch";
 // The number of arguments of inet_csk_accept decides between two forms of a program. Kernels with arch_uprobe_optimize
-// make a call of a probed five-byte nop.
-const std::set<std::string_view> kFunctions{"inet_csk_accept", "arch_uprobe_optimize", kTryFunction};
+// make a call of a probed five-byte nop; those with __x64_sys_uretprobe have a process make a system call at a return
+// probe.
+const std::set<std::string_view> kFunctions{"inet_csk_accept", "arch_uprobe_optimize", "__x64_sys_uretprobe",
+                                            kTryFunction};
 
 constexpr bpf_insn kReturnZero[] = {
     {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = 0},

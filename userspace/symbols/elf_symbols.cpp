@@ -40,6 +40,28 @@ bool has_table(const ElfFile& elf, ElfTable table)
     return section != nullptr && section->size > sizeof(Elf64_Sym);
 }
 
+bool imports_any(const ElfFile& elf, const std::vector<std::string_view>& prefixes)
+{
+    const ElfSection* section = find_table(elf, ElfTable::kDynsym);
+    if (section == nullptr || section->link >= elf.sections().size()) {
+        return section != nullptr;
+    }
+    const Result<std::vector<char>> symbols = elf.contents(*section);
+    const Result<std::vector<char>> strings = elf.contents(elf.sections()[section->link]);
+    if (!symbols || !strings) {
+        return true;
+    }
+    const Bytes table(*symbols);
+    for (uint64_t at = 0; const std::optional<Elf64_Sym> s = table.at<Elf64_Sym>(at); at += sizeof(Elf64_Sym)) {
+        const std::string_view name = Bytes(*strings).string_at(s->st_name).value_or("");
+        if (s->st_shndx == SHN_UNDEF &&
+            std::any_of(prefixes.begin(), prefixes.end(), [name](std::string_view p) { return name.starts_with(p); })) {
+            return true;
+        }
+    }
+    return false;
+}
+
 Status for_each_elf_function(const ElfFile& elf, ElfTable table, SymbolSource source, const FunctionVisitor& visit)
 {
     const ElfSection* section = find_table(elf, table);

@@ -102,6 +102,10 @@ void Reader::read_facts()
     facts.has_dynsym = has_table(elf_, ElfTable::kDynsym);
     facts.build_id = build_id(elf_);
     facts.compilers = read_comment(elf_);
+    facts.may_unwind =
+        elf_.sections().empty() || elf_.section(".gcc_except_table") != nullptr ||
+        elf_.section(".gopclntab") != nullptr ||
+        imports_any(elf_, {"__cxa_throw", "__gxx_personality", "_Unwind_", "swapcontext", "makecontext"});
 }
 
 bool Reader::take(const FunctionView& function)

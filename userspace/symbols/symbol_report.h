@@ -43,6 +43,8 @@ struct BinaryFacts {
     bool relocatable = false;
     bool has_symtab = false;
     bool has_dynsym = false;
+    // Exceptions, panics or switches between stacks may pass through its functions; also where that cannot be told.
+    bool may_unwind = true;
     std::string build_id;
     std::string compilers;  // as the section .comment has them, separated by "; "
     std::optional<GoBuildInfo> go;

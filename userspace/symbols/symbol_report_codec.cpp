@@ -182,6 +182,7 @@ void code(Coder& c, BinaryFacts& facts)
     c.number(facts.relocatable);
     c.number(facts.has_symtab);
     c.number(facts.has_dynsym);
+    c.number(facts.may_unwind);
     c.string(facts.build_id);
     c.string(facts.compilers);
     c.optional(facts.go, [](Coder& to, GoBuildInfo& info) { code(to, info); });
