@@ -70,10 +70,10 @@ TEST(ChooseSites, AReturnProbeIsForCProgramsOnly)
         go.go.emplace();
         BinaryFacts table = c_program();
         table.go_table = "1.20";
-        for (const auto& refused : {why_not(function_with(sites), BinaryFacts()), why_not(function_with(sites), go),
-                                    why_not(function_with(sites), table),
-                                    why_not(function_with(sites, "_ZN1a1bEv"), c_program()),
-                                    why_not(function_with(sites, "_RNvC1a1b"), c_program())}) {
+        for (const auto& refused :
+             {why_not(function_with(sites), BinaryFacts()), why_not(function_with(sites), go),
+              why_not(function_with(sites), table), why_not(function_with(sites, "_ZN1a1bEv"), c_program()),
+              why_not(function_with(sites, "_RNvC1a1b"), c_program())}) {
             EXPECT_NE(refused.find("a return probe could end the process"), std::string::npos) << refused;
         }
     }
