@@ -26,7 +26,7 @@ std::string help()
 {
     std::string text =
         "sonde measures where the time of a blockchain node's host goes: scheduler, block I/O and TCP,\n"
-        "in the running kernel, at next to no cost.\n\n"
+        "in the running kernel, at next to no cost; and functions inside of processes.\n\n"
         "Usage: sonde COMMAND [OPTIONS]\n\nCommands:\n";
     for (const CommandEntry& command : kCommands) {
         text += "  " + std::string(command.name) + std::string(9 - command.name.size(), ' ') +
@@ -37,6 +37,7 @@ std::string help()
         "  sonde trace -d 10                   the whole host, for ten seconds\n"
         "  sonde trace -p $(pidof geth)        one process, until Ctrl-C\n"
         "  sonde trace -- ./load-test.sh       a command and its children\n"
+        "  sonde trace --uprobe PID:PATTERN    functions of a process; sonde symbols PID shows which\n"
         "  sonde doctor                        what can be measured here, and by which hook\n\n"
         "sonde COMMAND --help tells more. sonde --version prints the version.\n"
         "Exit status: 0 done, 1 failed, 2 usage, 3 not possible with this kernel or these privileges.\n";
