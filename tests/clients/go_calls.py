@@ -21,25 +21,14 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # nothing generated into the source tree
+
+import go_build
+
 WORK = 100  # 10,000 goroutines
 # Those that are called often enough to be let go are left out, but for one.
 FUNCTIONS = ("main.moves", "main.recovers", "main.panics", "main.sleeps", "main.exchange")
 SLEEP_S = 0.02
-
-
-def build(version, out):
-    got = subprocess.run([HERE / "go_toolchain.sh", version], capture_output=True, text=True, check=False)
-    if got.returncode != 0:
-        print(f"go {version}: NOT TESTED: {got.stderr.strip()}")
-        return False
-    goroot = got.stdout.strip()
-    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    environment = {**keep, "GOROOT": goroot, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false", "CGO_ENABLED": "0",
-                   "GOPROXY": "off", "GOCACHE": str(out.parent / f"cache-{version}")}  # fmt: skip
-    subprocess.run([f"{goroot}/bin/go", "build", "-trimpath", "-ldflags", "-s -w", "-o", str(out), "."], check=True,
-                   cwd=HERE / "go_calls", env=environment)  # fmt: skip
-    return True
 
 
 class Program:
@@ -136,8 +125,10 @@ def main():
     with tempfile.TemporaryDirectory(prefix="sonde-go-") as folder:
         for version in arguments.versions:
             path = Path(folder) / f"calls-{version}"
-            if not build(version, path):
+            goroot = go_build.toolchain(version)
+            if goroot is None:
                 continue
+            go_build.build(goroot, "go_calls", path, ["-trimpath", "-ldflags", "-s -w"])
             tried += 1
             alone = Program(path)
             alone.begin()
@@ -156,7 +147,7 @@ def main():
                 print("    " + line)
             failures += len(wrong)
     if tried == 0:
-        print("no Go toolchain could be had")
+        print(go_build.NOTHING)
         return 77
     return 1 if failures else 0
 

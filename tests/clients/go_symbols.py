@@ -10,14 +10,16 @@ Exit status: 0 all agree, 1 some do not, 77 no toolchain could be had.
 """
 import bisect
 import json
-import os
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True  # nothing generated into the source tree
+
+import go_build
+
 MAX_PADDING = 63  # behind a function, up to the next
 # Names that the linker makes and that are no functions of the table, or that it puts there under another name.
 OF_C = re.compile(r"^[^.]*(\.(constprop|part|isra|cold|lto_priv)(\.\d+)*)*$")  # Go's names all have a package
@@ -26,25 +28,16 @@ NOT_IN_TABLE = re.compile(r"^(runtime\.e?text|go:.*|type:.*|_.*|local\..*|x_cgo.
 # As go-ethereum's own build has it, without --strip-all: what is stripped here is so afterwards.
 EXTERNAL = '-linkmode=external -extldflags "-static -Wl,--build-id=none"'
 BUILDS = {
-    "plain": ({"CGO_ENABLED": "0"}, []),
-    "pie": ({"CGO_ENABLED": "0"}, ["-buildmode=pie"]),
-    "cgo": ({"CGO_ENABLED": "1"}, ["-ldflags", "-linkmode=external"]),
-    "cgo-pie": ({"CGO_ENABLED": "1"}, ["-buildmode=pie", "-ldflags", "-linkmode=external"]),
-    "cgo-static": ({"CGO_ENABLED": "1"}, ["-ldflags", EXTERNAL]),
+    "plain": ("0", []),
+    "pie": ("0", ["-buildmode=pie"]),
+    "cgo": ("1", ["-ldflags", "-linkmode=external"]),
+    "cgo-pie": ("1", ["-buildmode=pie", "-ldflags", "-linkmode=external"]),
+    "cgo-static": ("1", ["-ldflags", EXTERNAL]),
 }  # fmt: skip
 
 
 def run(command, **options):
     return subprocess.run(command, check=True, capture_output=True, text=True, **options).stdout
-
-
-def build(goroot, version, name, out):
-    environment, flags = BUILDS[name]
-    keep = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-    run([f"{goroot}/bin/go", "build", "-o", str(out), *flags, "."], cwd=HERE / "go_program", env={
-        **keep, **environment, "GOROOT": goroot, "GOTOOLCHAIN": "local", "GOFLAGS": "-buildvcs=false -mod=mod",
-        "GOCACHE": str(out.parent / f"cache-{version}"), "GOPROXY": "off",
-    })  # fmt: skip
 
 
 def readelf_functions(path):
@@ -161,14 +154,13 @@ def main():
     good, tried = True, 0
     with tempfile.TemporaryDirectory(prefix="sonde-go-") as folder:
         for version in versions:
-            got = subprocess.run([HERE / "go_toolchain.sh", version], capture_output=True, text=True, check=False)
-            if got.returncode != 0:
-                print(f"go {version}: NOT TESTED: {got.stderr.strip()}")
+            goroot = go_build.toolchain(version)
+            if goroot is None:
                 continue
-            for name in BUILDS:
+            for name, (cgo, flags) in BUILDS.items():
                 plain = Path(folder) / f"{name}-{version}"
                 try:
-                    build(got.stdout.strip(), version, name, plain)
+                    go_build.build(goroot, "go_program", plain, flags, cgo)
                 except subprocess.CalledProcessError as error:
                     print(f"go {version} {name}: NOT TESTED: it does not build: {error.stderr.strip()[:300]}")
                     good = False
@@ -176,7 +168,7 @@ def main():
                 tried += 1
                 good = check(sonde, version, name, plain, Path(folder)) and good
     if tried == 0:
-        print("no Go toolchain could be had")
+        print(go_build.NOTHING)
         return 77
     return 0 if good else 1
 

@@ -9,7 +9,7 @@
 namespace sonde {
 namespace {
 
-// Real files have some 50; those with a section per function, before linking, do not run.
+// Far more than linked programs have; files with a section per function, before linking, do not run.
 constexpr uint64_t kMaxHeaders = 4096;
 constexpr uint64_t kMaxSectionNames = uint64_t{1} << 20;
 constexpr size_t kMaxSectionName = 64;

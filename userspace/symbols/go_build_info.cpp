@@ -16,8 +16,8 @@ constexpr uint64_t kPointersAt = 16;
 constexpr uint64_t kStringsAt = 32;
 constexpr uint8_t kBigEndian = 1;
 constexpr uint8_t kInPlace = 2;
-constexpr uint64_t kMaxText = uint64_t{1} << 20;  // geth's has some 20 kB
-constexpr uint64_t kFrame = 16;                   // bytes before and behind the list of modules
+constexpr uint64_t kMaxText = uint64_t{1} << 20;
+constexpr uint64_t kFrame = 16;  // bytes before and behind the list of modules
 
 struct InfoPlace {
     uint64_t address;

@@ -19,8 +19,8 @@ struct GoModule {
 
 // What `go version -m` prints: it stays in programs that are stripped, with -trimpath and without a build-id.
 struct GoBuildInfo {
-    static constexpr size_t kMaxSettings = 256;       // real programs have some 20; further ones are left out
-    static constexpr size_t kMaxDependencies = 8192;  // some 300
+    static constexpr size_t kMaxSettings = 256;  // further ones are left out
+    static constexpr size_t kMaxDependencies = 8192;
 
     std::string go_version;  // "go1.26.4"
     std::string path;        // of the main package, "github.com/ethereum/go-ethereum/cmd/geth"

@@ -10,7 +10,7 @@ constexpr uint32_t kMagic1_16 = 0xfffffffa;
 constexpr uint32_t kMagic1_18 = 0xfffffff0;
 constexpr uint32_t kMagic1_20 = 0xfffffff1;
 constexpr uint32_t kMagic1_2 = 0xfffffffb;
-constexpr uint64_t kMaxFunctions = 4'000'000;  // erigon has some 150,000
+constexpr uint64_t kMaxFunctions = 4'000'000;
 constexpr uint64_t kTableAlignment = 8;
 
 // Behind the magic: two zero bytes, the smallest instruction, the size of a pointer. Then words.

@@ -13,7 +13,7 @@
 namespace sonde {
 namespace {
 
-constexpr uint64_t kMaxFunctionBytes = uint64_t{4} << 20;  // the EVM's interpreters have some 50 kB
+constexpr uint64_t kMaxFunctionBytes = uint64_t{4} << 20;
 
 // "GCC: (Debian 12.2.0) 12.2.0", "rustc version 1.95.0 (...)": strings behind each other.
 std::string read_comment(const ElfFile& elf)

@@ -9,9 +9,9 @@ namespace sonde {
 
 // What a reader of a hostile file may take.
 struct ChildLimits {
-    std::chrono::milliseconds time{5000};         // geth takes 0.1 s
+    std::chrono::milliseconds time{5000};
     uint64_t memory_bytes = uint64_t{768} << 20;  // of its address space, ours included
-    uint64_t report_bytes = uint64_t{96} << 20;   // anvil with its 200,000 functions has some 50 MB
+    uint64_t report_bytes = uint64_t{96} << 20;
 };
 
 // read_symbols in a process of its own, which opens the file and then gives up all privileges: see sandbox.h. What goes

@@ -52,8 +52,8 @@ struct BinaryFacts {
 };
 
 struct SymbolReport {
-    static constexpr uint64_t kMaxFunctions = 500'000;  // anvil has some 200,000
-    static constexpr uint64_t kMaxSites = 200'000;      // of all functions; further ones are not decoded
+    static constexpr uint64_t kMaxFunctions = 500'000;
+    static constexpr uint64_t kMaxSites = 200'000;  // of all functions; further ones are not decoded
     static constexpr uint64_t kMaxProblems = 64;
 
     BinaryFacts facts;

@@ -24,7 +24,7 @@ struct FileIdentity {
 // reader. What is asked of it is bounded, whatever its size claims.
 class TargetFile {
   public:
-    static constexpr uint64_t kMaxRead = uint64_t{160} << 20;  // the largest section of any node client: some 60 MB
+    static constexpr uint64_t kMaxRead = uint64_t{160} << 20;
 
     // Of the file at a path, as it is now; without opening it.
     static Result<FileIdentity> identity_of(const std::string& path);
