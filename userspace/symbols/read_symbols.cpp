@@ -38,6 +38,14 @@ std::string read_comment(const ElfFile& elf)
     return all;
 }
 
+// Go's linker makes the first, which no linker behind it takes away. Looking through all of a large program that is not
+// Go for what such a section would say takes longer than reading all else.
+bool may_be_go(const ElfFile& elf)
+{
+    return elf.sections().empty() || elf.section(".go.buildinfo") != nullptr || elf.section(".gopclntab") != nullptr ||
+           elf.section(".data.rel.ro.gopclntab") != nullptr;
+}
+
 class Reader {
   public:
     Reader(const SymbolRequest& request, const SymbolFiles& files, const ElfFile& elf)
@@ -164,6 +172,9 @@ void Reader::read_debug_file()
 
 void Reader::read_go()
 {
+    if (!may_be_go(elf_)) {
+        return;
+    }
     const ElfWords words(elf_);
     Result<std::optional<GoBuildInfo>> info = GoBuildInfo::find(elf_, words);
     if (info) {

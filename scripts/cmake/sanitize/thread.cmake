@@ -1,3 +1,3 @@
 # ThreadSanitizer.
 include(${CMAKE_CURRENT_LIST_DIR}/clang.cmake)
-set(SONDE_SANITIZE thread CACHE STRING "")
+set(SONDE_SANITIZE thread CACHE STRING "" FORCE)
