@@ -15,17 +15,10 @@
 #include <functional>
 #include <new>
 
+#include "tests/fixtures/traced.h"
 #include "tests/kernel/load_run.h"
 #include "tests/kernel/tracer.h"
 #include "userspace/app/call_targets.h"
-
-// As a compiler makes them without sanitizers, which put jumps to functions of their own into them.
-#if defined(__clang__)
-#define UNCHANGED __attribute__((disable_sanitizer_instrumentation, no_sanitize("coverage")))
-#else
-#define UNCHANGED
-#endif
-#define TRACED extern "C" [[gnu::noinline, gnu::used]] UNCHANGED
 
 namespace {
 volatile int sink = 0;

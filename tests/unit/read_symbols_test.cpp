@@ -9,11 +9,12 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/fixtures/traced.h"
 #include "tests/unit/go_bytes.h"
 #include "userspace/symbols/symbol_child.h"
 
 // A function of this program, which is an ELF file like any other.
-extern "C" [[gnu::noinline, gnu::used]] int sonde_test_landmark(int n)
+TRACED int sonde_test_landmark(int n)
 {
     return n * 3 + 1;
 }

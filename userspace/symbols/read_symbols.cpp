@@ -67,10 +67,15 @@ class Reader {
     void read_sites();
     bool take(const FunctionView& function);
     void sort_and_thin();
-    [[nodiscard]] bool is_wanted(const FunctionName& name) const
+    [[nodiscard]] std::vector<uint32_t> matching(const FunctionName& name) const
     {
-        return patterns_.empty() ||
-               std::any_of(patterns_.begin(), patterns_.end(), [&name](const auto& p) { return p.matches(name); });
+        std::vector<uint32_t> matched;
+        for (uint32_t i = 0; i < patterns_.size(); ++i) {
+            if (patterns_[i].matches(name)) {
+                matched.push_back(i);
+            }
+        }
+        return matched;
     }
     void note(const Status& status)
     {
@@ -120,7 +125,8 @@ bool Reader::take(const FunctionView& function)
 {
     ++report_.functions_seen;
     const FunctionName name(function.name);
-    if (!is_wanted(name)) {
+    std::vector<uint32_t> matched = matching(name);
+    if (matched.empty() && !patterns_.empty()) {
         return true;
     }
     const std::optional<uint64_t> offset = elf_.file_offset(function.address, 1, PF_X);
@@ -139,6 +145,7 @@ bool Reader::take(const FunctionView& function)
     symbol.size = function.size;
     symbol.source = function.source;
     symbol.go = function.source == SymbolSource::kPclntab;
+    symbol.matched = std::move(matched);
     report_.functions.push_back(std::move(symbol));
     return true;
 }

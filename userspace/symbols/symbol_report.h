@@ -32,6 +32,7 @@ struct FunctionSymbol {
     uint64_t size = 0;    // 0: unknown
     SymbolSource source = SymbolSource::kSymtab;
     bool go = false;  // compiled by Go: it is in Go's function table
+    std::vector<uint32_t> matched;  // which of the request's patterns fit its name
     std::optional<FunctionSites> sites;
     std::string no_sites;  // asked for, but: why not
 };
@@ -55,6 +56,7 @@ struct SymbolReport {
     static constexpr uint64_t kMaxFunctions = 500'000;
     static constexpr uint64_t kMaxSites = 200'000;  // of all functions; further ones are not decoded
     static constexpr uint64_t kMaxProblems = 64;
+    static constexpr uint64_t kMaxPatterns = 1024;  // of a request
 
     BinaryFacts facts;
     std::vector<FunctionSymbol> functions;  // matching ones, by offset; each name and place once, from the first source

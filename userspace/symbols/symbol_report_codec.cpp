@@ -133,6 +133,7 @@ void code(Coder& c, FunctionSymbol& function)
     c.number(function.size);
     c.number(function.source);
     c.number(function.go);
+    c.list(function.matched, SymbolReport::kMaxPatterns, [](Coder& to, uint32_t& pattern) { to.number(pattern); });
     c.optional(function.sites, [](Coder& to, FunctionSites& sites) { code(to, sites); });
     c.string(function.no_sites);
 }
