@@ -8,8 +8,8 @@
  *
  * Idea: a call under way is kept under the function, its owner, and where its stack frame is. At the beginning, before
  * anything is pushed, and at a return, after all is popped, the stack pointer is the same. For a C call that is enough:
- * within a process no two calls under way have the same, whichever thread runs them. The owner of a Go call is the goroutine (register R14; X28 on arm64), and the
- * frame is the distance from the stack's upper end (g.stack.hi, at 8 in every Go version), which stays when the stack
+ * within a process no two calls under way have the same, whichever thread runs them. The owner of a Go call is the
+ * goroutine (register R14; X28 on arm64), and the frame is the distance from the stack's upper end (g.stack.hi, at 8 in every Go version), which stays when the stack
  * moves. A call that never returns leaves an entry, which the next call at the same place overwrites, or which is
  * forgotten as the oldest.
  *
@@ -26,18 +26,33 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 struct {
     __uint(type, BPF_MAP_TYPE_ARRAY);
     __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
-    __uint(max_entries, SONDE_CLIENT_CALLS + 1); /* the last takes what found no chunk */
+    __uint(max_entries, SONDE_CLIENT_FUNCTIONS);
     __type(key, u32);
-    __type(value, struct sonde_client_call);
-} calls SEC(".maps");
+    __type(value, struct sonde_client_function);
+} functions SEC(".maps");
 
-/* When each call under way began. */
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE_ARRAY);
+    __uint(max_entries, SONDE_CLIENT_SERIES + 1); /* the last takes what found no chunk */
+    __type(key, u32);
+    __type(value, struct sonde_hist_row);
+} series SEC(".maps");
+
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, SONDE_CLIENT_IN_FLIGHT);
     __type(key, struct sonde_client_activation);
-    __type(value, u64);
+    __type(value, struct sonde_client_began);
 } in_flight SEC(".maps");
+
+/* The series of a text; filled by user space. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, SONDE_CLIENT_TEXTS);
+    __type(key, struct sonde_client_text);
+    __type(value, u32);
+} texts SEC(".maps");
 
 struct sonde_client_counters counters = {};
 
@@ -50,34 +65,39 @@ static __always_inline u64 client__goroutine(struct pt_regs *regs)
 #endif
 }
 
-static __always_inline void client__drop(struct sonde_client_call *call, enum sonde_client_drop reason)
+static __always_inline void client__drop(struct sonde_client_function *function, enum sonde_client_drop reason)
 {
-    __sync_fetch_and_add(&call->drops[reason], 1);
+    __sync_fetch_and_add(&function->drops[reason], 1);
 }
 
 static __always_inline u32 client__tgid(void) { return bpf_get_current_pid_tgid() >> 32; }
 
-/* The row of a probe; NULL for another process than its own: one forked from it has its breakpoints, and on some kernels
- * return probes are not confined to a process. */
-static __always_inline struct sonde_client_call *client__call(u32 cookie)
+/* The function of a probe; NULL for another process than its own: one forked from it has its breakpoints, and on some
+ * kernels return probes are not confined to a process. */
+static __always_inline struct sonde_client_function *client__function(u32 cookie)
 {
-    u32 index = SONDE_CLIENT_CALL_OF(cookie);
-    struct sonde_client_call *call = bpf_map_lookup_elem(&calls, &index);
+    u32 index = SONDE_CLIENT_FUNCTION_OF(cookie);
+    struct sonde_client_function *function = bpf_map_lookup_elem(&functions, &index);
 
-    return call && call->tgid == client__tgid() ? call : NULL;
+    return function && function->tgid == client__tgid() ? function : NULL;
 }
 
 /* False if it cannot be told. */
-static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64 sp, u32 cookie,
-                                        struct sonde_client_activation *key)
+static __always_inline bool client__key(struct pt_regs *regs, const struct sonde_client_function *function,
+                                        const bool go, u64 sp, u32 cookie, struct sonde_client_activation *key)
 {
     u64 stack_hi;
 
     key->cookie = cookie;
-    key->tgid = client__tgid();
+    key->tgid = function->tgid;
     key->depth = sp;
-    if (!go)
+    if (!go) {
+        if (function->flags & SONDE_CLIENT_BY_THREAD) {
+            key->owner = (u32)bpf_get_current_pid_tgid();
+            key->depth = 0;
+        }
         return true;
+    }
     key->owner = client__goroutine(regs);
     if (bpf_probe_read_user(&stack_hi, sizeof(stack_hi), (void *)(key->owner + GO_STACK_HI)))
         return false;
@@ -85,31 +105,77 @@ static __always_inline bool client__key(struct pt_regs *regs, const bool go, u64
     return true;
 }
 
+/* Go's calling convention, since 1.17: https://go.dev/s/regabi. All are read, each by an access of its own: the verifier
+ * takes no register whose place in the context is computed. */
+static __always_inline u64 client__go_argument(struct pt_regs *regs, u16 argument)
+{
+#if defined(__TARGET_ARCH_x86)
+    u64 all[] = { *(volatile unsigned long *)&regs->ax, *(volatile unsigned long *)&regs->bx,
+                  *(volatile unsigned long *)&regs->cx, *(volatile unsigned long *)&regs->di,
+                  *(volatile unsigned long *)&regs->si };
+#elif defined(__TARGET_ARCH_arm64)
+    volatile u64 *x = ((struct user_pt_regs *)regs)->regs;
+    u64 all[] = { x[0], x[1], x[2], x[3], x[4] };
+#endif
+
+    return argument == 1 ? all[0] : argument == 2 ? all[1] : argument == 3 ? all[2] : argument == 4 ? all[3] : all[4];
+}
+
+/* The series of a call by its text, where that is one of those that user space knows: what comes from the network must
+ * not be able to make series. */
+static __noinline u32 client__series_of_text(struct pt_regs *regs, struct sonde_client_function *function)
+{
+    struct sonde_client_text key = {};
+    struct {
+        u64 data;
+        u64 bytes;
+    } text;
+    u64 bytes;
+    u32 *found;
+
+    if (!function)
+        return 0;
+    key.series = function->series;
+    if (bpf_probe_read_user(&text, sizeof(text),
+                            (void *)(client__go_argument(regs, function->argument) + function->text_at)))
+        return function->series;
+    bytes = text.bytes;
+    if (bytes == 0 || bytes >= SONDE_CLIENT_TEXT_BYTES)
+        return function->series;
+    if (bpf_probe_read_user(key.text, bytes, (void *)text.data))
+        return function->series;
+    found = bpf_map_lookup_elem(&texts, &key);
+    return found ? *found : function->series;
+}
+
 static __always_inline int client__begin(struct pt_regs *regs, const bool go)
 {
-    u64 now = bpf_ktime_get_ns();
+    struct sonde_client_began began = { .at_ns = bpf_ktime_get_ns() };
     u32 cookie = bpf_get_attach_cookie(regs);
-    struct sonde_client_call *call = client__call(cookie);
+    struct sonde_client_function *function = client__function(cookie);
     struct sonde_client_activation key = {};
 
-    if (!call)
+    if (!function)
         return 0;
-    __sync_fetch_and_add(&call->begun, 1);
-    if (!client__key(regs, go, PT_REGS_SP(regs), cookie, &key))
-        client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
-    else if (bpf_map_update_elem(&in_flight, &key, &now, BPF_ANY))
-        client__drop(call, SONDE_CLIENT_DROP_NO_ROOM);
+    __sync_fetch_and_add(&function->begun, 1);
+    if (!client__key(regs, function, go, PT_REGS_SP(regs), cookie, &key)) {
+        client__drop(function, SONDE_CLIENT_DROP_NO_GOROUTINE);
+        return 0;
+    }
+    began.series = go && function->argument ? client__series_of_text(regs, function) : function->series;
+    if (bpf_map_update_elem(&in_flight, &key, &began, BPF_ANY))
+        client__drop(function, SONDE_CLIENT_DROP_NO_ROOM);
     return 0;
 }
 
 static __noinline void client__record_other(u64 ns)
 {
-    u32 index = SONDE_CLIENT_CALLS;
-    struct sonde_client_call *other = bpf_map_lookup_elem(&calls, &index);
+    u32 index = SONDE_CLIENT_SERIES;
+    struct sonde_hist_row *other = bpf_map_lookup_elem(&series, &index);
 
     __sync_fetch_and_add(&counters.chunks_full, 1);
     if (other)
-        hist__record_shared(&other->row, ns);
+        hist__record_shared(other, ns);
 }
 
 /* `popped` is what the return has taken from the stack already. */
@@ -117,28 +183,32 @@ static __always_inline int client__end(struct pt_regs *regs, const bool go, u64 
 {
     u64 now = bpf_ktime_get_ns();
     u32 cookie = bpf_get_attach_cookie(regs);
-    struct sonde_client_call *call = client__call(cookie);
+    struct sonde_client_function *function = client__function(cookie);
     struct sonde_client_activation key = {};
-    u64 *began, from;
+    struct sonde_client_began *found, began;
+    struct sonde_hist_row *row;
 
-    if (!call)
+    if (!function)
         return 0;
-    __sync_fetch_and_add(&call->ended, 1);
-    if (!client__key(regs, go, PT_REGS_SP(regs) - popped, cookie, &key)) {
-        client__drop(call, SONDE_CLIENT_DROP_NO_GOROUTINE);
-        return 0;
-    }
-    began = bpf_map_lookup_elem(&in_flight, &key);
-    if (!began) {
-        client__drop(call, SONDE_CLIENT_DROP_BEGAN_BEFORE);
+    __sync_fetch_and_add(&function->ended, 1);
+    if (!client__key(regs, function, go, PT_REGS_SP(regs) - popped, cookie, &key)) {
+        client__drop(function, SONDE_CLIENT_DROP_NO_GOROUTINE);
         return 0;
     }
-    from = *began;
+    found = bpf_map_lookup_elem(&in_flight, &key);
+    if (!found) {
+        client__drop(function, SONDE_CLIENT_DROP_BEGAN_BEFORE);
+        return 0;
+    }
+    began = *found;
     bpf_map_delete_elem(&in_flight, &key);
-    if (now < from)
-        client__drop(call, SONDE_CLIENT_DROP_CLOCK_BACKWARD);
-    else if (!hist__record_shared(&call->row, now - from))
-        client__record_other(now - from);
+    if (now < began.at_ns) {
+        client__drop(function, SONDE_CLIENT_DROP_CLOCK_BACKWARD);
+        return 0;
+    }
+    row = bpf_map_lookup_elem(&series, &began.series);
+    if (row && !hist__record_shared(row, now - began.at_ns))
+        client__record_other(now - began.at_ns);
     return 0;
 }
 

@@ -10,7 +10,7 @@ set -euo pipefail
 die() { echo "setup.sh: $*" >&2; exit 1; }
 
 build=(cmake ninja-build g++ clang llvm bpftool libbpf-dev libelf-dev zlib1g-dev pkg-config libspdlog-dev
-    nlohmann-json3-dev libcli11-dev libzydis-dev libiberty-dev libseccomp-dev libgtest-dev python3)
+    nlohmann-json3-dev libcli11-dev libzydis-dev libiberty-dev libseccomp-dev libyaml-cpp-dev libgtest-dev python3)
 # promtool is not among them: Debian has it in the package of the Prometheus server only, which starts it.
 test=(git clang-format clang-tidy libclang-rt-dev valgrind shellcheck python3-jsonschema jq fio util-linux libcap2-bin
     curl iproute2 qemu-system-x86 busybox-static cpio kmod libc-bin xz-utils zstd gzip lz4)

@@ -5,10 +5,15 @@
 
 #include "bpf/abi/hist.h"
 
+/* Distributions: one for each call, of all processes of a name. */
+#define SONDE_CLIENT_SERIES 1024
 /* Functions of processes that are traced at a time. */
-#define SONDE_CLIENT_CALLS 1024
+#define SONDE_CLIENT_FUNCTIONS 8192
 /* Calls that are under way at a time, of all functions. Beyond, the oldest are forgotten. */
 #define SONDE_CLIENT_IN_FLIGHT 65536
+/* Texts that have a distribution of their own. */
+#define SONDE_CLIENT_TEXTS 1024
+#define SONDE_CLIENT_TEXT_BYTES 44
 
 enum sonde_client_drop {
     SONDE_CLIENT_DROP_BEGAN_BEFORE, /* an end without a beginning: from before tracing, or forgotten */
@@ -18,27 +23,46 @@ enum sonde_client_drop {
     SONDE_CLIENT_DROPS,
 };
 
-/* The cookie of a probe: the index of its call, and how often the probes of its process have been put in place anew,
- * so that a call which began before that is not taken for one that ends after it. */
-#define SONDE_CLIENT_COOKIE(call, generation) ((__u32)(generation) << 16 | (call))
-#define SONDE_CLIENT_CALL_OF(cookie) ((cookie) & 0xffff)
+/* The cookie of a probe: the index of its function, and a number that changes when the probes of a process are put in
+ * place anew and when the index is given to another, so that a call which began before that is not taken for one that
+ * ends after it. */
+#define SONDE_CLIENT_COOKIE(function, generation) ((__u32)(generation) << 16 | (function))
+#define SONDE_CLIENT_FUNCTION_OF(cookie) ((cookie) & 0xffff)
 
-/* One function of one process. */
-struct sonde_client_call {
-    struct sonde_hist_row row;
+/* The calls of one thread do not overlap, and their two ends are in different functions: the thread is the key. */
+#define SONDE_CLIENT_BY_THREAD 1
+
+/* One function of one process. Set by user space before its first event, but for the counts. */
+struct sonde_client_function {
     __u64 begun;
     __u64 ended; /* with or without a beginning */
     __u64 drops[SONDE_CLIENT_DROPS];
-    __u32 tgid; /* set by user space before the first event */
-    __u32 pad[3];
+    __u32 tgid;
+    __u32 series; /* of calls whose text is not known, or that have none */
+    __u16 flags;
+    __u16 argument; /* the first is 1: leads to a struct with a Go string that tells calls apart; 0: there is none */
+    __u16 text_at;  /* where in the struct */
+    __u16 pad;
 };
 
 /* A call that is under way. */
 struct sonde_client_activation {
-    __u64 owner;  /* the goroutine, or 0 */
+    __u64 owner;  /* the goroutine, the thread, or 0 */
     __u64 depth;  /* where its stack frame is: see client.bpf.c */
     __u32 cookie; /* of the probe at its beginning, and of that at its end */
     __u32 tgid;
+};
+
+struct sonde_client_began {
+    __u64 at_ns; /* CLOCK_MONOTONIC */
+    __u32 series;
+    __u32 pad;
+};
+
+/* A text that calls of a series are told apart by. */
+struct sonde_client_text {
+    __u32 series; /* as their function has it */
+    char text[SONDE_CLIENT_TEXT_BYTES]; /* zeros behind it */
 };
 
 struct sonde_client_counters {
@@ -46,7 +70,9 @@ struct sonde_client_counters {
 };
 
 #ifdef __cplusplus
-static_assert(sizeof(sonde_client_call) % 64 == 0 && sizeof(sonde_client_activation) == 24);
+static_assert(sizeof(sonde_client_function) == 64 && sizeof(sonde_client_activation) == 24);
+static_assert(sizeof(sonde_client_began) == 16 && sizeof(sonde_client_text) == 48);
+static_assert(SONDE_CLIENT_FUNCTIONS <= SONDE_CLIENT_FUNCTION_OF(~0U));
 #endif
 
 #endif

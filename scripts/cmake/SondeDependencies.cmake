@@ -9,6 +9,7 @@ find_package(CLI11 REQUIRED)
 find_package(zycore REQUIRED)
 find_package(zydis REQUIRED)
 pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp)
+find_package(yaml-cpp REQUIRED)
 find_library(LIBIBERTY iberty REQUIRED)
 
 find_program(CLANG NAMES clang clang-19 clang-16 clang-14 REQUIRED)

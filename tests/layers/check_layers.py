@@ -14,6 +14,7 @@ import sys
 ARROWS = {
     "userspace/base": [],
     "userspace/config": ["userspace/base"],
+    "userspace/catalog": ["userspace/base"],
     "userspace/symbols": ["userspace/base"],
     "userspace/metrics": ["userspace/base", "bpf/abi"],
     "userspace/host": ["userspace/base", "userspace/metrics"],
@@ -24,8 +25,8 @@ ARROWS = {
     "userspace/http": ["userspace/base", "userspace/export", "userspace/store"],
     "tuning": ["userspace/base", "userspace/metrics"],
     "userspace/app": ["userspace/" + folder for folder in (
-        "base", "config", "symbols", "metrics", "host", "probes", "verdict", "store", "export", "http")] + ["tuning"],
-    "userspace/cli": ["userspace/app", "userspace/config", "userspace/store", "userspace/export", "tuning",
+        "base", "catalog", "config", "symbols", "metrics", "host", "probes", "verdict", "store", "export", "http")] + ["tuning"],
+    "userspace/cli": ["userspace/app", "userspace/catalog", "userspace/config", "userspace/store", "userspace/export", "tuning",
                       "userspace/base"],
     "userspace": ["userspace/cli"],  # main.cpp
     "bpf": ["bpf/lib", "bpf/abi", "vmlinux"],

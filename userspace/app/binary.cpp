@@ -29,6 +29,7 @@ Result<SymbolReport> examine_binary(const BinaryQuestion& question, const Rooted
     request.path = pid ? fs.resolve("/proc/" + question.target + "/exe") : question.target;
     request.patterns = question.patterns;
     request.with_sites = question.with_sites;
+    request.version_mark = question.version_mark;
     if (pid && !fs.exists("/proc/" + question.target)) {
         return Error{ESRCH, "there is no process " + question.target};
     }

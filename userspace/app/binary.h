@@ -10,9 +10,10 @@
 namespace sonde {
 
 struct BinaryQuestion {
-    std::string target;                 // a path, or the number of a process, whose program is meant
-    std::vector<std::string> patterns;  // see SymbolRequest
+    std::string target;                   // a path, or the number of a process, whose program is meant
+    std::vector<std::string> patterns{};  // see SymbolRequest
     bool with_sites = false;
+    std::string version_mark{};  // see SymbolRequest
 };
 
 // What a program's file says, and those of its functions that match; with the symbols of a separate debug file

@@ -42,12 +42,6 @@ std::string process_name(const RootedFs& fs, pid_t pid)
     return name ? *name : std::to_string(pid);
 }
 
-bool seccomp_filters(const RootedFs& fs, pid_t pid)
-{
-    const Result<std::string> status = fs.read("/proc/" + std::to_string(pid) + "/status");
-    return !status || status->find("\nSeccomp:\t0\n") == std::string::npos;
-}
-
 std::string exe_of(pid_t pid)
 {
     return "/proc/" + std::to_string(pid) + "/exe";
@@ -103,7 +97,6 @@ Result<std::vector<ClientCall>> calls_of(const SymbolReport& report, const CallS
         }
         ClientCall& call = calls[function.display];
         call.name = function.display;
-        call.go = function.go;
         call.copies.push_back(std::move(*sites));
     }
     if (calls.size() > kMaxCalls) {
@@ -130,6 +123,12 @@ void add_new(const std::vector<ClientCall>& calls, std::vector<ClientCall>& into
 
 }  // namespace
 
+bool has_seccomp_filter(const RootedFs& fs, pid_t pid)
+{
+    const Result<std::string> status = fs.read("/proc/" + std::to_string(pid) + "/status");
+    return !status || status->find("\nSeccomp:\t0\n") == std::string::npos;
+}
+
 Result<CallSpec> parse_call_spec(const std::string& text)
 {
     const size_t colon = text.find(':');
@@ -149,6 +148,7 @@ Result<CallSites> choose_sites(const FunctionSymbol& function, const BinaryFacts
         return Error{ENOTSUP, "it jumps to its beginning, so that one call cannot be told from several"};
     }
     CallSites sites;
+    sites.go = function.go;
     sites.function = function.offset;
     sites.begin = function.offset + found.entry.offset;
     sites.begin_is_nop5 = found.entry.nop5;
@@ -229,7 +229,7 @@ Result<CallTargets> find_call_targets(const std::vector<CallSpec>& specs, const 
                 continue;
             }
             const std::string name = process_name(fs, pid);
-            found.targets.push_back({pid, name, name, path, report.facts.file, seccomp_filters(fs, pid), calls});
+            found.targets.push_back({pid, name, name, path, report.facts.file, has_seccomp_filter(fs, pid), calls});
         }
         if (!any) {
             const bool privileges = no_process && no_process->code == EACCES;

@@ -27,6 +27,9 @@ struct CallTargets {
 // spec names no process, or no function that can be timed.
 [[nodiscard]] Result<CallTargets> find_call_targets(const std::vector<CallSpec>& specs, const RootedFs& fs);
 
+// Whether it filters its system calls, or that cannot be told.
+[[nodiscard]] bool has_seccomp_filter(const RootedFs& fs, pid_t pid);
+
 // Where to put the probes of a function, or why it is let alone. What is not Go and may end other than by a return is
 // given to a return probe; not where exceptions or panics may pass through it (C++, Rust), because that would find the
 // kernel's address on the stack and end the process. Pure.

@@ -6,6 +6,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "userspace/export/utf8.h"
 #include "userspace/host/capabilities.h"
@@ -144,6 +145,28 @@ Status TraceSession::load_with_fallback(const SessionConfig& config, KernelFeatu
     return status;
 }
 
+Status TraceSession::load_client(const SessionConfig& config, const KernelFeatures& features)
+{
+    std::vector<ClientTarget> targets = config.clients;
+    watch_ = config.watch;
+    if (watch_) {
+        if (Status status = watch_->watch(features); !status) {
+            return status;
+        }
+        ClientWatch::News news = watch_->begin();
+        for (const std::string& refusal : news.refusals) {
+            spdlog::warn("continuing without {}", printable(refusal));
+        }
+        std::move(news.targets.begin(), news.targets.end(), std::back_inserter(targets));
+    }
+    Result<std::unique_ptr<ClientProbe>> client = load_client_probe(std::move(targets), features);
+    if (!client) {
+        return client.error();
+    }
+    client_ = std::move(*client);
+    return ok();
+}
+
 Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& config)
 {
     std::unique_ptr<TraceSession> session(new TraceSession());
@@ -178,12 +201,10 @@ Result<std::unique_ptr<TraceSession>> TraceSession::load(const SessionConfig& co
         session->follow_ = std::move(*follow);
         session->options_.follow_targets_fd = session->follow_->targets_fd();
     }
-    if (!config.clients.empty()) {
-        Result<std::unique_ptr<ClientProbe>> client = load_client_probe(config.clients, *features);
-        if (!client) {
-            return refused(session->fs_, client.error());
+    if (!config.clients.empty() || config.watch) {
+        if (Status status = session->load_client(config, *features); !status) {
+            return refused(session->fs_, status.error());
         }
-        session->client_ = std::move(*client);
     }
     if (config.probes.empty() && session->client_) {
         return session;
@@ -207,12 +228,12 @@ Status TraceSession::follow(pid_t tgid)
     return follow_->add(tgid);
 }
 
-// Asked for by name, so it is an error if none can be attached.
+// Asked for by name, so it is an error if none can be attached, unless some may come.
 Status TraceSession::attach_client()
 {
     Status status = client_->attach();
     std::vector<std::string> refusals = client_->take_refusals();
-    if (!status) {
+    if (!status && !watch_) {
         client_.reset();
         return status;
     }
@@ -220,6 +241,24 @@ Status TraceSession::attach_client()
         spdlog::warn("continuing without {}", printable(refusal));
     }
     return ok();
+}
+
+void TraceSession::add_clients(ClientWatch::News news)
+{
+    for (ClientTarget& target : news.targets) {
+        const std::string name = target.client + ", process " + std::to_string(target.pid);
+        if (Status status = client_->add(std::move(target)); status) {
+            spdlog::info("{}: its calls are timed from now on", printable(name));
+        } else {
+            spdlog::warn("continuing without {}: {}", printable(name), printable(status.error().what));
+        }
+    }
+    for (const std::string& refusal : client_->take_refusals()) {
+        news.refusals.push_back(refusal);
+    }
+    for (const std::string& refusal : news.refusals) {
+        spdlog::warn("continuing without {}", printable(refusal));
+    }
 }
 
 Status TraceSession::attach()
@@ -261,6 +300,9 @@ void TraceSession::maintain()
     }
     if (client_) {
         client_->maintain();
+    }
+    if (client_ && watch_ && counting_) {
+        add_clients(watch_->poll());
     }
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "userspace/app/client_watch.h"
 #include "userspace/base/result.h"
 #include "userspace/base/rooted_fs.h"
 #include "userspace/base/unique_fd.h"
@@ -20,7 +21,8 @@ namespace sonde {
 struct SessionConfig {
     std::set<ProbeKind> probes{ProbeKind::kSched, ProbeKind::kBlock, ProbeKind::kTcp};
     TaskFilter filter;
-    std::vector<ClientTarget> clients;  // whose functions are timed, whatever the filter
+    std::vector<ClientTarget> clients;   // whose functions are timed, whatever the filter
+    std::shared_ptr<ClientWatch> watch;  // finds more of them, now and later; null: none
     std::string btf_file;
     TaskStore task_store = TaskStore::kAuto;
     bool by_pid = false;
@@ -48,6 +50,8 @@ class TraceSession {
     Result<Snapshot> read();
 
     [[nodiscard]] uint64_t kernel_bytes() const;
+    // Processes whose functions are timed now.
+    [[nodiscard]] ClientProbe::Extent clients() const { return client_ ? client_->extent() : ClientProbe::Extent(); }
     // Names of the measurements that work, for a progress line.
     [[nodiscard]] std::vector<std::string> active() const;
 
@@ -56,7 +60,9 @@ class TraceSession {
     Result<std::unique_ptr<Probe>> load_probe(ProbeKind kind, const KernelFeatures& features);
     Status load_probes(const std::set<ProbeKind>& kinds, const KernelFeatures& features);
     Status load_with_fallback(const SessionConfig& config, KernelFeatures features);
+    Status load_client(const SessionConfig& config, const KernelFeatures& features);
     Status attach_client();
+    void add_clients(ClientWatch::News news);
     void log_probes() const;
 
     struct Slot {
@@ -71,6 +77,7 @@ class TraceSession {
     std::unique_ptr<FollowProbe> follow_;
     std::vector<Slot> slots_;
     std::unique_ptr<ClientProbe> client_;
+    std::shared_ptr<ClientWatch> watch_;
     UniqueFd statistics_;
     std::vector<std::string> network_namespaces_;
     ListenQueueMeter listen_queue_;

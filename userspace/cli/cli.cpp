@@ -16,9 +16,12 @@ struct CommandEntry {
     int (*run)(const std::vector<std::string>& arguments);
 };
 
-constexpr std::array<CommandEntry, 3> kCommands{{
+constexpr std::array<CommandEntry, 5> kCommands{{
     {"trace", "measure latency distributions for a while and print them", run_trace},
     {"doctor", "show what this kernel and these privileges allow, and what would bring the rest", run_doctor},
+    {"clients", "show the node clients and databases that run here, and which of their calls can be timed",
+     run_clients},
+    {"catalog", "show the clients and databases that are known, and what is known of their calls", run_catalog},
     {"symbols", "show the functions of a program, also of a stripped Go program", run_symbols},
 }};
 
@@ -36,6 +39,7 @@ std::string help()
         "\nExamples:\n"
         "  sonde trace -d 10                   the whole host, for ten seconds\n"
         "  sonde trace -p $(pidof geth)        one process, until Ctrl-C\n"
+        "  sonde trace --client geth           where geth's time goes, from the inside\n"
         "  sonde trace -- ./load-test.sh       a command and its children\n"
         "  sonde trace --uprobe PID:PATTERN    functions of a process; sonde symbols PID shows which\n"
         "  sonde doctor                        what can be measured here, and by which hook\n\n"

@@ -22,6 +22,8 @@ int run(const std::vector<std::string>& argv);
 // One per file; `arguments` are those behind the command's name.
 int run_trace(const std::vector<std::string>& arguments);
 int run_doctor(const std::vector<std::string>& arguments);
+int run_catalog(const std::vector<std::string>& arguments);
+int run_clients(const std::vector<std::string>& arguments);
 int run_symbols(const std::vector<std::string>& arguments);
 
 // Prints "sonde COMMAND: what" to stderr, in one line of printable characters; returns the exit status for it.

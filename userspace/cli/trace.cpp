@@ -43,6 +43,8 @@ struct TraceOptions {
     std::vector<std::string> command;
     std::vector<std::string> probes{"sched", "block", "tcp"};
     std::vector<std::string> uprobes;
+    std::vector<std::string> clients;
+    std::vector<std::string> calls;
     std::string output = "text";
     std::string color = "auto";
     std::string task_store = "auto";
@@ -63,6 +65,7 @@ void add_options(CLI::App& app, TraceOptions& options)
         "Examples:\n"
         "  sonde trace -d 10                                the whole host, for ten seconds\n"
         "  sonde trace -p $(pidof geth) --probes sched      what geth waits for, until Ctrl-C\n"
+        "  sonde trace --client geth -d 30                  where geth's time goes: blocks, execution, database, RPC\n"
         "  sonde trace --comm postgres --interval 5         a new table every five seconds\n"
         "  sonde trace -o json -d 60 > before.json          for later comparison\n"
         "  sonde trace -- fio job.fio                       a command and its children; passes on its status\n\n"
@@ -90,6 +93,19 @@ void add_options(CLI::App& app, TraceOptions& options)
            "Time the functions that fit a pattern (see sonde symbols --help) in a process, or in all that run a\n"
            "program. Only these, unless --probes is given. Repeatable")
         ->type_name("PID_OR_PATH:PATTERN")
+        ->allow_extra_args(false);
+    app.add_option(
+           "--client", options.clients,
+           "Time the calls of node clients and databases that are known (see sonde catalog), in processes that\n"
+           "run now and in those that start meanwhile: their names, or all. Only these, unless --probes is given")
+        ->delimiter(',')
+        ->type_name("NAME")
+        ->allow_extra_args(false);
+    app.add_option(
+           "--calls", options.calls,
+           "With --client: only calls whose names fit, frequent ones too ('*': all, as sonde catalog lists them)")
+        ->delimiter(',')
+        ->type_name("PATTERN")
         ->allow_extra_args(false);
     app.add_option("-o,--output", options.output, "text, json (a line per document) or prom (Prometheus text)")
         ->type_name("FORMAT")
@@ -176,6 +192,7 @@ struct Target {
     TaskFilter filter;
     UniqueFd pidfd;
     std::vector<ClientTarget> clients;
+    std::shared_ptr<ClientWatch> watch;
     std::string subject = "the whole host";
 };
 
@@ -224,6 +241,36 @@ Result<Target> choose_target(const TraceOptions& options)
     return target;
 }
 
+std::string subject_of(const ClientProbe::Extent& extent)
+{
+    return counted(extent.calls, "call") + " in " + std::to_string(extent.processes) +
+           (extent.processes == 1 ? " process" : " processes");
+}
+
+// Finds what --client names in the catalog. Returns an exit status other than kDone after saying why it cannot be.
+int choose_clients(const TraceOptions& options, Target& target)
+{
+    const RootedFs fs;
+    if (Status status = check_pid_namespace(fs); !status) {
+        return report(kTrace, status.error());
+    }
+    Catalog catalog = load_catalog();
+    ClientSelection selection;
+    selection.calls = options.calls;
+    for (const std::string& name : options.clients) {
+        const CatalogClient* client = catalog.find(name);
+        if (name != "all" && (client == nullptr || client->detect.empty())) {
+            return report_usage(kTrace, "--client " + printable(name) + ": there is no such client: see sonde catalog");
+        }
+        selection.clients.insert(name);
+    }
+    if (selection.clients.contains("all")) {
+        selection.clients.clear();
+    }
+    target.watch = std::make_shared<ClientWatch>(std::move(catalog), std::move(selection));
+    return kDone;
+}
+
 // Finds what --uprobe names. Returns an exit status other than kDone after saying why it cannot be.
 int choose_calls(const TraceOptions& options, Target& target)
 {
@@ -246,14 +293,6 @@ int choose_calls(const TraceOptions& options, Target& target)
     }
     for (const std::string& refusal : found->refusals) {
         spdlog::warn("continuing without {}", printable(refusal));
-    }
-    size_t calls = 0;
-    for (const ClientTarget& process : found->targets) {
-        calls += process.calls.size();
-    }
-    if (options.probes.empty()) {
-        target.subject = counted(calls, "function") + " in " + std::to_string(found->targets.size()) +
-                         (found->targets.size() == 1 ? " process" : " processes");
     }
     target.clients = std::move(found->targets);
     return kDone;
@@ -296,6 +335,7 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     }
     config.filter = target.filter;
     config.clients = std::move(target.clients);
+    config.watch = target.watch;
     config.btf_file = options.btf;
     config.task_store = kTaskStores.at(options.task_store);
     config.by_pid = options.by_pid;
@@ -313,6 +353,14 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     }
     if (Status status = (*session)->attach(); !status) {
         return report(kTrace, status.error());
+    }
+    if (options.probes.empty()) {
+        target.subject = subject_of((*session)->clients());
+    }
+    if (target.watch && (*session)->clients().processes == 0) {
+        spdlog::warn(
+            "no such client runs now, or none whose calls can be timed (see sonde clients): calls will show "
+            "when one does");
     }
     const Progress progress(target.subject, loop.duration);
     loop.target_pidfd = target.pidfd.get();
@@ -396,10 +444,18 @@ int run_trace(const std::vector<std::string>& arguments)
         report(kTrace, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
     }
-    if (!options.uprobes.empty()) {
-        if (app.count("--probes") == 0) {
-            options.probes.clear();
+    if (options.clients.empty() && !options.calls.empty()) {
+        return report_usage(kTrace, "--calls says which calls of a --client");
+    }
+    if ((!options.uprobes.empty() || !options.clients.empty()) && app.count("--probes") == 0) {
+        options.probes.clear();
+    }
+    if (!options.clients.empty()) {
+        if (const int status = choose_clients(options, *target); status != kDone) {
+            return status;
         }
+    }
+    if (!options.uprobes.empty()) {
         if (const int status = choose_calls(options, *target); status != kDone) {
             return status;
         }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/export/canonical.h"
 
+#include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "userspace/export/utf8.h"
@@ -58,6 +60,25 @@ Snapshot canonical(const Snapshot& snapshot)
     for (const auto& [key, value] : counters) {
         out.counters.push_back({key.first, key.second, value});
     }
+    std::map<Key, double> gauges;
+    for (const GaugeSeries& series : snapshot.gauges) {
+        // Of twins the larger one: the sum of two ages would be none.
+        double& value = gauges.emplace(valid_key(series.name, series.labels), series.value).first->second;
+        value = std::max(value, series.value);
+    }
+    for (const auto& [key, value] : gauges) {
+        out.gauges.push_back({key.first, key.second, value});
+    }
+    for (const CallFacts& facts : snapshot.calls) {
+        out.calls.push_back({to_valid_utf8(facts.client), to_valid_utf8(facts.call), to_valid_utf8(facts.question),
+                             to_valid_utf8(facts.within)});
+    }
+    const auto name = [](const CallFacts& facts) { return std::tie(facts.client, facts.call); };
+    std::sort(out.calls.begin(), out.calls.end(),
+              [&name](const CallFacts& a, const CallFacts& b) { return name(a) < name(b); });
+    out.calls.erase(std::unique(out.calls.begin(), out.calls.end(),
+                                [&name](const CallFacts& a, const CallFacts& b) { return name(a) == name(b); }),
+                    out.calls.end());
     return out;
 }
 

@@ -49,7 +49,7 @@ constexpr std::array<Family, 8> kHistograms{{
      "TCP accept latency",
      {"port", "peer"},
      "no TCP connection was accepted"},
-    {"sonde_client_call_seconds",
+    {kClientCalls,
      "Time from the beginning of a function's call to its end, by client, process and function.",
      "Calls",
      "client calls",
@@ -57,7 +57,7 @@ constexpr std::array<Family, 8> kHistograms{{
      "no call ended"},
 }};
 
-constexpr std::array<Family, 12> kCounters{{
+constexpr std::array<Family, 13> kCounters{{
     {kBlockBytes,
      "Bytes moved by completed block I/O requests, by device and operation.",
      "Block I/O bytes",
@@ -95,6 +95,12 @@ constexpr std::array<Family, 12> kCounters{{
      kCountersMeasurement,
      {},
      ""},
+    {kClientEvents,
+     "What calls inside of processes are counted as, such as blocks, by client, process and event.",
+     "Client events",
+     "client calls",
+     {},
+     ""},
     {kEvents, "Events that became part of a number, by measurement.", "Events", "", {}, ""},
     {kEventsDiscarded, "Events seen but not measurable, by measurement and reason.", "Events discarded", "", {}, ""},
     {kProbeRuns,
@@ -117,6 +123,21 @@ constexpr std::array<Family, 12> kCounters{{
      ""},
 }};
 
+constexpr std::array<Family, 2> kGauges{{
+    {kClientInFlight,
+     "Calls of a function that have begun and not ended, by client, process and function.",
+     "Calls under way",
+     "client calls",
+     {},
+     ""},
+    {kClientLongest,
+     "How long ago the first of the calls under way began, by client, process and function.",
+     "Longest call under way",
+     "client calls",
+     {},
+     ""},
+}};
+
 }  // namespace
 
 std::span<const Family> histogram_families()
@@ -129,9 +150,14 @@ std::span<const Family> counter_families()
     return kCounters;
 }
 
+std::span<const Family> gauge_families()
+{
+    return kGauges;
+}
+
 const Family* find_family(std::string_view name)
 {
-    for (const std::span<const Family> table : {histogram_families(), counter_families()}) {
+    for (const std::span<const Family> table : {histogram_families(), counter_families(), gauge_families()}) {
         for (const Family& family : table) {
             if (family.name == name) {
                 return &family;

@@ -8,6 +8,8 @@
 #include <span>
 #include <string_view>
 
+#include "userspace/metrics/snapshot.h"
+
 namespace sonde {
 
 struct Family {
@@ -36,6 +38,7 @@ inline constexpr std::string_view kNoCounters = "no retransmit, reset, failed co
 // In the order in which a person reads them. The tables live as long as the program.
 [[nodiscard]] std::span<const Family> histogram_families();
 [[nodiscard]] std::span<const Family> counter_families();
+[[nodiscard]] std::span<const Family> gauge_families();
 
 // The family of that name, or null if it is not known.
 [[nodiscard]] const Family* find_family(std::string_view name);

@@ -89,14 +89,24 @@ std::string to_json(const Snapshot& snapshot)
     for (const CounterSeries& series : s.counters) {
         counters.push_back({{"name", series.name}, {"labels", object(series.labels)}, {"value", series.value}});
     }
-    const Json document{{"schema", "sonde.trace/1"},
-                        {"host", s.host},
-                        {"kernel", s.kernel},
-                        {"start", format_rfc3339(s.start_unix)},
-                        {"duration_s", s.duration_s},
-                        {"probes", std::move(probes)},
-                        {"histograms", std::move(histograms)},
-                        {"counters", std::move(counters)}};
+    Json document{{"schema", "sonde.trace/1"},
+                  {"host", s.host},
+                  {"kernel", s.kernel},
+                  {"start", format_rfc3339(s.start_unix)},
+                  {"duration_s", s.duration_s},
+                  {"probes", std::move(probes)},
+                  {"histograms", std::move(histograms)},
+                  {"counters", std::move(counters)}};
+    for (const GaugeSeries& series : s.gauges) {
+        document["gauges"].push_back(
+            {{"name", series.name}, {"labels", object(series.labels)}, {"value", series.value}});
+    }
+    for (const CallFacts& facts : s.calls) {
+        document["calls"].push_back({{"client", facts.client},
+                                     {"call", facts.call},
+                                     {"question", facts.question},
+                                     {"within", facts.within.empty() ? Json(nullptr) : Json(facts.within)}});
+    }
     constexpr int kOneLine = -1;
     constexpr bool kAsciiOnly = true;
     return document.dump(kOneLine, ' ', kAsciiOnly) + "\n";

@@ -153,6 +153,10 @@ std::string to_prometheus(const Snapshot& snapshot)
         out.sample(series.name, label_text(series.labels),
                    is_time ? exact_seconds(series.value) : std::to_string(series.value));
     }
+    for (const GaugeSeries& series : all.gauges) {
+        out.family(series.name, "gauge");
+        out.sample(series.name, label_text(series.labels), number(series.value));
+    }
     std::set<Labels> told;  // those that differ in invalid bytes only are one series, of which there may be no two
     for (const ProbeStatus& probe : sorted_by_measurement(all.probes)) {
         const Labels labels{{"hook", probe.hook},

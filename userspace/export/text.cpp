@@ -12,6 +12,7 @@
 #include "userspace/export/canonical.h"
 #include "userspace/export/distribution.h"
 #include "userspace/export/families.h"
+#include "userspace/export/text_calls.h"
 #include "userspace/export/text_counters.h"
 #include "userspace/export/text_page.h"
 #include "userspace/export/units.h"
@@ -227,7 +228,9 @@ void write_section(TextPage& page, const Snapshot& s, const Family& family)
     if (!list.empty() && !family.note.empty()) {
         page.paragraph(Paint::kDim, 2, std::string(family.note));
     }
-    if (!list.empty()) {
+    if (!list.empty() && family.name == kClientCalls) {
+        write_calls(page, s, list);
+    } else if (!list.empty()) {
         write_table(page, family, std::move(list));
     }
     if (family.name == kBlockLatency) {

@@ -21,6 +21,12 @@ bool is_block(const std::string& name)
     return name == kBlockBytes || name == kBlockErrors;
 }
 
+// Shown where the distributions of the same measurement are.
+bool is_shown_elsewhere(const std::string& name)
+{
+    return is_block(name) || name == kClientEvents;
+}
+
 // Place in the table of families; unknown ones come last.
 size_t rank(const std::string& name)
 {
@@ -34,7 +40,7 @@ std::vector<CounterList> by_family(const Snapshot& s)
 {
     std::map<std::pair<size_t, std::string>, CounterList> sorted;
     for (const CounterSeries& series : s.counters) {
-        if (!is_block(series.name) && series.value != 0) {
+        if (!is_shown_elsewhere(series.name) && series.value != 0) {
             sorted[{rank(series.name), series.name}].push_back(&series);
         }
     }

@@ -2,6 +2,7 @@
 #include "userspace/host/tcp_state.h"
 
 #include <charconv>
+#include <cstdlib>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -11,26 +12,44 @@ namespace {
 
 constexpr std::string_view kListen = "0A";
 
-void collect_ports(const std::string& table, std::set<uint16_t>& ports)
+struct ListeningSocket {
+    uint16_t port = 0;
+    uint64_t inode = 0;
+};
+
+std::vector<ListeningSocket> listening_sockets(const std::string& table)
 {
-    // "  sl  local_address rem_address   st ...": addresses are HEX:PORT in hexadecimal.
+    // "  sl  local_address rem_address   st tx_queue:rx_queue tr:tm->when retrnsmt uid timeout inode ...": addresses
+    // are HEX:PORT in hexadecimal.
+    std::vector<ListeningSocket> sockets;
     std::istringstream lines(table);
     std::string line;
     std::getline(lines, line);
     while (std::getline(lines, line)) {
         std::istringstream fields(line);
-        std::string slot;
-        std::string local;
-        std::string remote;
-        std::string state;
-        fields >> slot >> local >> remote >> state;
+        std::string slot, local, remote, state, queues, timer, retransmits, uid, timeout;
+        ListeningSocket socket;
+        fields >> slot >> local >> remote >> state >> queues >> timer >> retransmits >> uid >> timeout >> socket.inode;
         const size_t colon = local.find(':');
-        uint16_t port = 0;
         if (state == kListen && colon != std::string::npos &&
-            std::from_chars(local.data() + colon + 1, local.data() + local.size(), port, 16).ec == std::errc()) {
-            ports.insert(port);
+            std::from_chars(local.data() + colon + 1, local.data() + local.size(), socket.port, 16).ec == std::errc()) {
+            sockets.push_back(socket);
         }
     }
+    return sockets;
+}
+
+// In the network namespace of a process.
+std::vector<ListeningSocket> listening_sockets_near(const RootedFs& fs, const std::string& pid)
+{
+    std::vector<ListeningSocket> sockets;
+    for (const char* table : {"/net/tcp", "/net/tcp6"}) {
+        if (const Result<std::string> text = fs.read("/proc/" + pid + table)) {
+            const std::vector<ListeningSocket> more = listening_sockets(*text);
+            sockets.insert(sockets.end(), more.begin(), more.end());
+        }
+    }
+    return sockets;
 }
 
 // The value of a column in the two-line form of /proc/net/netstat: names, then numbers, behind "TcpExt:".
@@ -103,9 +122,30 @@ std::vector<uint16_t> listening_ports(const RootedFs& fs, const std::vector<std:
 {
     std::set<uint16_t> ports;
     for (const std::string& pid : pids) {
-        for (const char* table : {"/net/tcp", "/net/tcp6"}) {
-            if (const Result<std::string> text = fs.read("/proc/" + pid + table)) {
-                collect_ports(*text, ports);
+        for (const ListeningSocket& socket : listening_sockets_near(fs, pid)) {
+            ports.insert(socket.port);
+        }
+    }
+    return {ports.begin(), ports.end()};
+}
+
+std::vector<uint16_t> ports_of_process(const RootedFs& fs, pid_t pid)
+{
+    constexpr std::string_view kSocket("socket:[");
+    const std::string folder = "/proc/" + std::to_string(pid);
+    const Result<std::vector<std::string>> names = fs.list(folder + "/fd");
+    std::set<uint64_t> inodes;
+    for (const std::string& name : names ? *names : std::vector<std::string>()) {
+        const Result<std::string> link = fs.read_link(folder + "/fd/" + name);
+        if (link && link->starts_with(kSocket)) {
+            inodes.insert(std::strtoull(link->c_str() + kSocket.size(), nullptr, 10));
+        }
+    }
+    std::set<uint16_t> ports;
+    if (!inodes.empty()) {
+        for (const ListeningSocket& socket : listening_sockets_near(fs, std::to_string(pid))) {
+            if (inodes.contains(socket.inode)) {
+                ports.insert(socket.port);
             }
         }
     }

@@ -4,6 +4,8 @@
 // all network namespaces that processes of this host are in, one process standing for each.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <map>
 #include <string>
@@ -18,6 +20,9 @@ namespace sonde {
 
 // Ports in state LISTEN, ascending, each once, IPv4 and IPv6.
 [[nodiscard]] std::vector<uint16_t> listening_ports(const RootedFs& fs, const std::vector<std::string>& pids);
+
+// Those that one process listens on: what it lets others find out takes CAP_SYS_PTRACE for processes of other users.
+[[nodiscard]] std::vector<uint16_t> ports_of_process(const RootedFs& fs, pid_t pid);
 
 struct ListenQueue {
     uint64_t overflows = 0;  // TcpExt ListenOverflows: the accept queue was full

@@ -77,6 +77,8 @@ Snapshot advance(Snapshot& shown, Snapshot now)
             d.counters.push_back({series.name, series.labels, grown});
         }
     }
+    d.gauges = now.gauges;
+    d.calls = now.calls;
     shown = std::move(now);
     return d;
 }

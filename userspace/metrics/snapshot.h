@@ -2,7 +2,8 @@
 //
 // Snapshot: everything that one reading of the probes gives, as plain values. It is what flows from the
 // probes to the exporters (and later to verdicts and the store). Counters and histograms are cumulative since
-// the probes were attached; `advance` from one to the next gives an interval. No thread rule: values only.
+// the probes were attached, gauges as they are now; `advance` from one to the next gives an interval. No thread
+// rule: values only.
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,27 @@ struct CounterSeries {
     uint64_t value = 0;
 };
 
+// Families that the calls inside of processes have in common.
+inline constexpr const char* kClientCalls = "sonde_client_call_seconds";
+inline constexpr const char* kClientEvents = "sonde_client_events_total";
+inline constexpr const char* kClientInFlight = "sonde_client_calls_in_flight";
+inline constexpr const char* kClientLongest = "sonde_client_longest_in_flight_seconds";
+
+// A value that goes up and down.
+struct GaugeSeries {
+    std::string name;
+    Labels labels;
+    double value = 0;
+};
+
+// What is known of a call that sonde_client_call_seconds bears as a label.
+struct CallFacts {
+    std::string client;
+    std::string call;
+    std::string question;  // in plain words; may be empty
+    std::string within;    // the call of the same client that makes this one; may be empty
+};
+
 enum class ProbeState { kOk, kDegraded, kOff };
 // "ok", "degraded", "off": as in all outputs.
 [[nodiscard]] const char* state_name(ProbeState state);
@@ -53,6 +75,8 @@ struct Snapshot {
     std::vector<ProbeStatus> probes;
     std::vector<HistogramSeries> histograms;
     std::vector<CounterSeries> counters;
+    std::vector<GaugeSeries> gauges;
+    std::vector<CallFacts> calls;
 };
 
 // What came since `shown`, an earlier reading of the same session, or since the beginning of the session if that is

@@ -2,17 +2,19 @@
 #include "userspace/probes/client_probe.h"
 
 #include <bpf/bpf.h>
+#include <time.h>
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <map>
+#include <set>
 
 #include "bpf/abi/client.h"
+#include "userspace/probes/client_process.h"
+#include "userspace/probes/client_series.h"
 #include "userspace/probes/hist_reader.h"
 #include "userspace/probes/object.h"
 #include "userspace/probes/skeleton_types.h"
-#include "userspace/probes/uprobe_links.h"
 
 #include "client.skel.h"  // after skeleton_types.h
 
@@ -38,233 +40,126 @@ std::string some_of(const std::vector<std::string>& names)
     return text + (names.size() > kNamed ? " and " + std::to_string(names.size() - kNamed) + " more" : "");
 }
 
-struct UprobeKernel {
-    bool multi = false;               // one link for many places
-    bool optimises_nop5 = false;      // at the cost of the red zone
-    bool reads_stacks = false;        // of goroutines
-    bool returns_by_syscall = false;  // since 6.11; early ones let seccomp filters see it
+uint64_t monotonic_ns()
+{
+    constexpr uint64_t kNsPerSecond = 1'000'000'000;
+    timespec now{};
+    ::clock_gettime(CLOCK_MONOTONIC, &now);  // as bpf_ktime_get_ns
+    return static_cast<uint64_t>(now.tv_sec) * kNsPerSecond + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// Calls that have begun and not ended.
+struct UnderWay {
+    uint64_t calls = 0;
+    uint64_t oldest_ns = UINT64_MAX;  // when the first of them began
 };
 
 class ClientProbeImpl final : public ClientProbe {
   public:
     ClientProbeImpl(SkelPtr<client_bpf> skel, std::vector<ClientTarget> targets, const UprobeKernel& kernel,
                     const CallLimits& limits)
-        : skel_(std::move(skel)), targets_(std::move(targets)), kernel_(kernel), limits_(limits)
+        : skel_(std::move(skel)),
+          first_targets_(std::move(targets)),
+          kernel_(kernel),
+          limits_(limits),
+          rows_(bpf_map__fd(skel_->maps.functions)),
+          series_(bpf_map__fd(skel_->maps.texts))
     {}
 
     Status attach() override;
-    void detach() override
-    {
-        for (Process& process : processes_) {
-            process.links = {};
-        }
-    }
+    Status add(ClientTarget target) override;
+    void detach() override;
     Status read(Snapshot& into) override;
     void maintain() override;
     [[nodiscard]] uint64_t kernel_bytes() const override { return maps_bytes(skel_->obj); }
     [[nodiscard]] std::vector<std::string> take_refusals() override { return std::exchange(refusals_, {}); }
+    [[nodiscard]] Extent extent() const override;
 
   private:
-    struct Call {
-        const ClientCall* call;
-        uint64_t seen = 0;      // probes hit, when looked at last
-        uint64_t too_fast = 0;  // the rate at which it was let go
-        bool refused = false;
-    };
-    struct Process {
-        const ClientTarget* target = nullptr;
-        uint32_t first = 0;  // index of the row of its first call
-        std::vector<Call> calls;
-        UprobeLinks links;
-        bool was_attached = false;
-        uint32_t generation = 0;  // of its probes
-        std::string lost;         // why its probes are gone before the end
-    };
-
-    [[nodiscard]] std::vector<UprobePlace> places_of(const Process& process) const;
-    [[nodiscard]] std::string refusal(const ClientTarget& target, const ClientCall& call) const;
-    Status attach_process(Process& process);
-    Status put_in_place(Process& process, const std::vector<UprobePlace>& places);
-    [[nodiscard]] static bool is_same_program(const ClientTarget& target);
-    void drop_changed(Process& process);
-    void let_go(Process& process, const sonde_client_call* rows, double past_s);
-    [[nodiscard]] Result<MapWindow> window() const
+    [[nodiscard]] Result<MapWindow> function_rows() const
     {
-        return MapWindow::open(bpf_map__fd(skel_->maps.calls), sizeof(sonde_client_call), 0, SONDE_CLIENT_CALLS + 1);
+        return MapWindow::open(bpf_map__fd(skel_->maps.functions), sizeof(sonde_client_function), 0,
+                               SONDE_CLIENT_FUNCTIONS);
     }
-    void add_status(const sonde_client_call* rows, Snapshot& into) const;
+    void forget(const ClientProcess& process, const sonde_client_function* rows);
+    [[nodiscard]] std::map<uint32_t, UnderWay> under_way() const;
+    [[nodiscard]] std::vector<CallCounts> counts(const sonde_client_function* rows) const;
+    void add_gauges(const std::map<uint32_t, UnderWay>& calls, Snapshot& into) const;
+    void add_counters(Snapshot& into) const;
+    void add_status(const std::vector<CallCounts>& counts, uint64_t calls_under_way, Snapshot& into);
 
     SkelPtr<client_bpf> skel_;
-    std::vector<ClientTarget> targets_;
+    std::vector<ClientTarget> first_targets_;
     UprobeKernel kernel_;
     CallLimits limits_;
-    std::vector<Process> processes_;
+    FunctionRows rows_;
+    ClientSeries series_;
+    std::vector<std::unique_ptr<ClientProcess>> processes_;  // before rows_ and series_ are gone
     std::vector<std::string> refusals_;
+    std::vector<std::string> lost_;                // why processes lost their probes before they ended
+    uint64_t left_ = 0;                            // calls that no return was seen of, so far
+    std::map<uint32_t, UnderWay> last_under_way_;  // when tracing ended
+    bool attached_ = false;
     Clock::time_point looked_at_{};
 };
-
-// Ends before beginnings: a call that begins meanwhile is seen ending.
-std::vector<UprobePlace> ClientProbeImpl::places_of(const Process& process) const
-{
-    const auto& programs = skel_->progs;
-    std::vector<UprobePlace> places;
-    std::vector<UprobePlace> begins;
-    for (size_t i = 0; i < process.calls.size(); ++i) {
-        const Call& call = process.calls[i];
-        const bool go = call.call->go;
-        const uint64_t cookie = SONDE_CLIENT_COOKIE(process.first + static_cast<uint32_t>(i), process.generation);
-        if (call.refused || call.too_fast != 0) {
-            continue;
-        }
-        for (const CallSites& copy : call.call->copies) {
-            for (const uint64_t end : copy.ends) {
-                places.push_back({go ? programs.sonde_go_end : programs.sonde_call_end, end, cookie, false});
-            }
-            if (copy.ends.empty()) {
-                places.push_back({programs.sonde_call_returned, copy.function, cookie, true});
-            }
-            begins.push_back({go ? programs.sonde_go_begin : programs.sonde_call_begin, copy.begin, cookie, false});
-        }
-    }
-    places.insert(places.end(), begins.begin(), begins.end());
-    return places;
-}
-
-// Why a function is let alone on this kernel; empty if it is not.
-std::string ClientProbeImpl::refusal(const ClientTarget& target, const ClientCall& call) const
-{
-    const bool nop5 =
-        std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.begin_is_nop5; });
-    if (nop5 && kernel_.optimises_nop5) {
-        return "it begins with a five-byte nop, which this kernel would replace by a call that writes below the stack "
-               "pointer, where functions may keep data";
-    }
-    const bool returns =
-        std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.ends.empty(); });
-    if (returns && target.seccomp && kernel_.returns_by_syscall) {
-        return "it needs a return probe, for which this kernel has the process make a system call that its seccomp filter "
-               "may kill it for";
-    }
-    if (call.go && !kernel_.reads_stacks) {
-        return "where the kernel refuses bpf_probe_read_kernel (lockdown=confidentiality), libbpf loads no program that "
-               "reads a goroutine's stack";
-    }
-    return "";
-}
-
-Status ClientProbeImpl::attach_process(Process& process)
-{
-    const ClientTarget& target = *process.target;
-    const std::string name = "process " + std::to_string(target.pid);
-    for (Call& call : process.calls) {
-        const std::string why_not = refusal(target, *call.call);
-        if (!why_not.empty()) {
-            call.refused = true;
-            refusals_.push_back(Error{0, why_not}.with(name).with(call.call->name).what);
-        }
-    }
-    const std::vector<UprobePlace> places = places_of(process);
-    if (places.empty()) {
-        return Error{ENOTSUP, refusals_.empty() ? name + ": there is no function to attach to" : refusals_.back()};
-    }
-    return put_in_place(process, places);
-}
-
-bool ClientProbeImpl::is_same_program(const ClientTarget& target)
-{
-    const Result<FileIdentity> now = TargetFile::identity_of(target.path);
-    return now && *now == target.file;
-}
-
-Status ClientProbeImpl::put_in_place(Process& process, const std::vector<UprobePlace>& places)
-{
-    const ClientTarget& target = *process.target;
-    const std::string name = "process " + std::to_string(target.pid);
-    const Error changed{ESTALE, name + ": its program has changed, or it has ended"};
-    if (!is_same_program(target)) {
-        return changed;
-    }
-    Result<UprobeLinks> links = UprobeLinks::attach(target.pid, target.path, places, kernel_.multi);
-    if (!links) {
-        return links.error().with(name);
-    }
-    if (!is_same_program(target)) {
-        return changed;
-    }
-    process.links = std::move(*links);
-    process.was_attached = true;
-    return ok();
-}
 
 Status ClientProbeImpl::attach()
 {
     Error last{ENOENT, "there is no function to attach to"};
-    bool attached = false;
-    uint32_t first = 0;
-    for (const ClientTarget& target : targets_) {
-        Process process;
-        process.target = &target;
-        process.first = first;
-        for (const ClientCall& call : target.calls) {
-            process.calls.push_back({&call});
-        }
-        first += static_cast<uint32_t>(process.calls.size());
-        if (Status status = attach_process(process); status) {
-            attached = true;
-        } else {
+    attached_ = true;
+    looked_at_ = Clock::now();
+    for (ClientTarget& target : first_targets_) {
+        if (Status status = add(std::move(target)); !status) {
             last = status.error();
             refusals_.push_back(last.what);
         }
-        processes_.push_back(std::move(process));
     }
-    looked_at_ = Clock::now();
-    return attached ? ok() : Status(last);
+    first_targets_.clear();
+    return processes_.empty() ? Status(last) : ok();
 }
 
-// Takes all probes of the process back, and then puts those in place that may stay: for a moment their calls are not
-// seen.
-void ClientProbeImpl::let_go(Process& process, const sonde_client_call* rows, double past_s)
+Status ClientProbeImpl::add(ClientTarget target)
 {
-    std::vector<std::pair<double, Call*>> rates;
-    double total = 0;
-    for (size_t i = 0; i < process.calls.size(); ++i) {
-        Call& call = process.calls[i];
-        const sonde_client_call& row = rows[process.first + i];
-        const uint64_t hits = read_shared(row.begun) + read_shared(row.ended);
-        const double rate = static_cast<double>(hits - call.seen) / past_s;
-        call.seen = hits;
-        total += rate;
-        rates.emplace_back(rate, &call);
+    if (std::any_of(processes_.begin(), processes_.end(), [&target](const auto& process) {
+            return process->target().pid == target.pid && process->target().file == target.file;
+        })) {
+        return ok();  // it is there already
     }
-    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-    bool any = false;
-    for (const auto& [rate, call] : rates) {
-        if (call->too_fast == 0 && (rate > 2.0 * static_cast<double>(limits_.calls_per_second) ||
-                                    total > static_cast<double>(limits_.probes_per_second))) {
-            call->too_fast = static_cast<uint64_t>(rate / 2);
-            total -= rate;
-            any = true;
-        }
+    Result<std::unique_ptr<ClientProcess>> process =
+        ClientProcess::attach(std::move(target), *skel_, kernel_, rows_, series_, refusals_);
+    if (!process) {
+        return process.error();
     }
-    if (!any || process.links.empty()) {
-        return;
-    }
-    process.links = {};
-    ++process.generation;
-    const std::vector<UprobePlace> places = places_of(process);
-    if (!places.empty()) {
-        if (Status status = put_in_place(process, places); !status) {
-            process.lost = status.error().what;
-        }
+    processes_.push_back(std::move(*process));
+    return ok();
+}
+
+void ClientProbeImpl::detach()
+{
+    last_under_way_ = under_way();
+    attached_ = false;
+    for (const auto& process : processes_) {
+        process->detach();
     }
 }
 
-// exec, or an upgrade in place and a start of that: the offsets mean nothing in it.
-void ClientProbeImpl::drop_changed(Process& process)
+ClientProbe::Extent ClientProbeImpl::extent() const
 {
-    if (!process.links.empty() && !is_same_program(*process.target)) {
-        process.links = {};
-        process.lost = "process " + std::to_string(process.target->pid) + ": its program has changed, or it has ended";
+    Extent extent;
+    std::set<pid_t> pids;
+    for (const auto& process : processes_) {
+        pids.insert(process->target().pid);
+        extent.calls += process->calls().size();
+    }
+    extent.processes = pids.size();
+    return extent;
+}
+
+// Keeps what was counted in it. The process is destroyed behind this, and its rows are given back.
+void ClientProbeImpl::forget(const ClientProcess& process, const sonde_client_function* rows)
+{
+    for (const ClientProcess::Call& call : process.calls()) {
+        series_.entries()[call.series].ended_processes.add(rows[call.row]);
     }
 }
 
@@ -272,21 +167,115 @@ void ClientProbeImpl::maintain()
 {
     const Clock::time_point now = Clock::now();
     const std::chrono::duration<double> past = now - looked_at_;
-    if (past < kRateWindow) {
+    if (past < kRateWindow || !attached_) {
         return;
     }
-    const Result<MapWindow> rows = window();
-    if (!rows) {
+    const Result<MapWindow> window = function_rows();
+    if (!window) {
         return;
     }
-    for (Process& process : processes_) {
-        drop_changed(process);
-        let_go(process, &rows->at<sonde_client_call>(0), past.count());
-    }
+    const auto* rows = &window->at<sonde_client_function>(0);
+    std::erase_if(processes_, [&](const std::unique_ptr<ClientProcess>& process) {
+        const bool ended = process->has_ended();
+        const bool changed = !ended && !process->is_same_program();
+        Status shed = ok();
+        if (!ended && !changed) {
+            shed = process->shed(rows, past.count(), limits_);
+        }
+        if (changed || !shed) {
+            lost_.push_back(!shed ? shed.error().what
+                                  : "process " + std::to_string(process->target().pid) + ": its program has changed");
+        }
+        if (ended || changed || !shed) {
+            process->detach();  // counts no more from here on
+            forget(*process, rows);
+            return true;
+        }
+        return false;
+    });
     looked_at_ = now;
 }
 
-void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) const
+// By series.
+std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
+{
+    constexpr uint32_t kBatch = 512;
+    std::map<uint32_t, UnderWay> found;
+    std::vector<sonde_client_activation> keys(kBatch);
+    std::vector<sonde_client_began> values(kBatch);
+    const int fd = bpf_map__fd(skel_->maps.in_flight);
+    uint32_t position = 0;
+    for (bool first = true, last = false; !last; first = false) {
+        uint32_t count = kBatch;
+        const int failed = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(),
+                                                &count, nullptr);
+        last = failed != 0;
+        if (failed != 0 && errno != ENOENT) {
+            break;
+        }
+        for (uint32_t i = 0; i < count; ++i) {
+            // What an earlier use of the row has left does not count.
+            if (rows_.is_current(keys[i].cookie)) {
+                UnderWay& calls = found[values[i].series];
+                ++calls.calls;
+                calls.oldest_ns = std::min<uint64_t>(calls.oldest_ns, values[i].at_ns);
+            }
+        }
+    }
+    return found;
+}
+
+// By series, of all processes.
+std::vector<CallCounts> ClientProbeImpl::counts(const sonde_client_function* rows) const
+{
+    std::vector<CallCounts> all;
+    for (const ClientSeries::Entry& entry : series_.entries()) {
+        all.push_back(entry.ended_processes);
+    }
+    for (const auto& process : processes_) {
+        for (const ClientProcess::Call& call : process->calls()) {
+            all[call.series].add(rows[call.row]);
+        }
+    }
+    return all;
+}
+
+void ClientProbeImpl::add_gauges(const std::map<uint32_t, UnderWay>& calls, Snapshot& into) const
+{
+    const uint64_t now = monotonic_ns();
+    for (const auto& [index, under_way] : calls) {
+        if (index >= series_.entries().size()) {
+            continue;
+        }
+        const Labels& labels = series_.entries()[index].labels;
+        const uint64_t age = now > under_way.oldest_ns ? now - under_way.oldest_ns : 0;
+        into.gauges.push_back({kClientInFlight, labels, static_cast<double>(under_way.calls)});
+        into.gauges.push_back({kClientLongest, labels, static_cast<double>(age) / 1e9});
+    }
+}
+
+// What each call is one of, from the distributions that are there already.
+void ClientProbeImpl::add_counters(Snapshot& into) const
+{
+    std::map<Labels, uint64_t> events;
+    for (const ClientSeries::Entry& entry : series_.entries()) {
+        if (entry.counts.empty()) {
+            continue;
+        }
+        const auto histogram = std::find_if(
+            into.histograms.begin(), into.histograms.end(),
+            [&entry](const HistogramSeries& h) { return h.name == kClientCalls && h.labels == entry.labels; });
+        Labels labels = entry.labels;
+        labels.erase("call");
+        labels["event"] = entry.counts;
+        events[labels] += histogram == into.histograms.end() ? 0 : histogram->histogram.count();
+    }
+    for (const auto& [labels, count] : events) {
+        into.counters.push_back({kClientEvents, labels, count});
+    }
+}
+
+void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t calls_under_way, Snapshot& into)
 {
     ProbeStatus status;
     status.measurement = kMeasurement;
@@ -295,45 +284,32 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
     status.state = ProbeState::kOk;
     uint64_t unfinished = 0;
     std::vector<std::string> silent, fast;
-    std::map<std::string, uint64_t> begun;  // by function, in all processes that it could be attached in
-    for (const Process& process : processes_) {
-        for (size_t i = 0; i < process.calls.size(); ++i) {
-            const Call& call = process.calls[i];
-            const sonde_client_call& row = rows[process.first + i];
-            if (call.too_fast != 0) {
-                fast.push_back(call.call->name + " (" + std::to_string(call.too_fast) + " calls per second)");
-            } else if (!call.refused && process.was_attached) {
-                begun[call.call->name] += row.begun;
-            }
-            status.events += row.begun;
-            unfinished += row.begun > row.ended ? row.begun - row.ended : 0;
-            for (size_t drop = 0; drop < SONDE_CLIENT_DROPS; ++drop) {
-                if (row.drops[drop] != 0) {
-                    status.discarded[kDropNames[drop]] += row.drops[drop];
-                }
+    for (size_t i = 0; i < counts.size(); ++i) {
+        const ClientSeries::Entry& entry = series_.entries()[i];
+        const std::string& name = entry.labels.at("call");
+        status.events += counts[i].begun;
+        unfinished += counts[i].begun - std::min(counts[i].begun, counts[i].ended);
+        for (size_t drop = 0; drop < SONDE_CLIENT_DROPS; ++drop) {
+            if (counts[i].drops[drop] != 0) {
+                status.discarded[kDropNames[drop]] += counts[i].drops[drop];
             }
         }
-    }
-    if (unfinished != 0) {
-        status.discarded["not seen returning: under way, or left by a panic, a jump or an exit"] = unfinished;
-    }
-    std::vector<std::string> lost;
-    for (const Process& process : processes_) {
-        if (!process.lost.empty()) {
-            lost.push_back(process.lost);
-        }
-    }
-    for (const auto& [name, times] : begun) {
-        if (times == 0) {
+        if (entry.too_fast != 0) {
+            fast.push_back(name + " (" + std::to_string(entry.too_fast) + " calls per second)");
+        } else if (entry.attached && counts[i].begun == 0) {
             silent.push_back(name);
         }
     }
-    if (read_shared(skel_->bss->counters.chunks_full) != 0) {
-        status.discarded["no room for their distribution"] = read_shared(skel_->bss->counters.chunks_full);
+    left_ = std::max(left_, unfinished - std::min(unfinished, calls_under_way));
+    if (left_ != 0) {
+        status.discarded["not seen returning: left by a panic, a jump or an exit"] = left_;
+    }
+    if (const uint64_t full = read_shared(skel_->bss->counters.chunks_full); full != 0) {
+        status.discarded["no room for their distribution"] = full;
     }
     for (const auto& [what, names] :
          {std::pair{"let go, called too often: ", &fast}, std::pair{"attached, but not called so far: ", &silent},
-          std::pair{"taken back: ", &lost}}) {
+          std::pair{"taken back: ", &lost_}}) {
         if (!names->empty()) {
             status.state = ProbeState::kDegraded;
             status.reason += (status.reason.empty() ? "" : "; ") + std::string(what) + some_of(*names);
@@ -344,31 +320,36 @@ void ClientProbeImpl::add_status(const sonde_client_call* rows, Snapshot& into) 
 
 Status ClientProbeImpl::read(Snapshot& into)
 {
-    const Result<MapWindow> window_of_rows = window();
-    if (!window_of_rows) {
-        return window_of_rows.error().with("read rows of calls");
+    const Result<MapWindow> functions = function_rows();
+    const Result<MapWindow> rows =
+        MapWindow::open(bpf_map__fd(skel_->maps.series), sizeof(sonde_hist_row), 0, SONDE_CLIENT_SERIES + 1);
+    if (!functions || !rows) {
+        return (!functions ? functions.error() : rows.error()).with("read rows of calls");
     }
-    const sonde_client_call* rows = &window_of_rows->at<sonde_client_call>(0);
-    // Processes of one name are one series, and so are the calls of a function in them.
-    std::map<Labels, Histogram> series;
+    const std::vector<ClientSeries::Entry>& entries = series_.entries();
+    std::vector<Histogram> histograms(entries.size());
     HistReader reader(bpf_map__fd(skel_->maps.hist_chunks));
-    for (const Process& process : processes_) {
-        for (size_t i = 0; i < process.calls.size(); ++i) {
-            const Labels labels{{"client", process.target->client},
-                                {"process", process.target->process},
-                                {"call", process.calls[i].call->name}};
-            reader.add(rows[process.first + i].row, series[labels]);
-        }
+    for (size_t i = 0; i < entries.size(); ++i) {
+        reader.add(rows->at<sonde_hist_row>(i), histograms[i]);
     }
     if (Status fetched = reader.fetch(); !fetched) {
         return fetched;
     }
-    for (auto& [labels, histogram] : series) {
-        if (!histogram.empty()) {
-            into.histograms.push_back({"sonde_client_call_seconds", labels, std::move(histogram)});
+    for (size_t i = 0; i < entries.size(); ++i) {
+        const ClientSeries::Entry& entry = entries[i];
+        if (!histograms[i].empty()) {
+            into.histograms.push_back({kClientCalls, entry.labels, std::move(histograms[i])});
         }
+        into.calls.push_back({entry.labels.at("client"), entry.labels.at("call"), entry.question, entry.within});
     }
-    add_status(rows, into);
+    const std::map<uint32_t, UnderWay> calls = attached_ ? under_way() : last_under_way_;
+    uint64_t all_under_way = 0;
+    for (const auto& [index, each] : calls) {
+        all_under_way += each.calls;
+    }
+    add_gauges(calls, into);
+    add_counters(into);
+    add_status(counts(&functions->at<sonde_client_function>(0)), all_under_way, into);
     return ok();
 }
 
@@ -377,21 +358,12 @@ Status ClientProbeImpl::read(Snapshot& into)
 Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets,
                                                        const KernelFeatures& features, const CallLimits& limits)
 {
-    size_t calls = 0;
-    for (const ClientTarget& target : targets) {
-        calls += target.calls.size();
-    }
-    if (calls > SONDE_CLIENT_CALLS) {
-        return Error{E2BIG, std::to_string(calls) + " functions of processes: " + std::to_string(SONDE_CLIENT_CALLS) +
-                                " at most"};
-    }
     const bpf_object_open_opts open = open_options(features);
     SkelPtr<client_bpf> skel(client_bpf__open_opts(&open));
     if (!skel) {
         return Error::from_errno(errno, "open BPF object client");
     }
-    const UprobeKernel kernel{try_uprobe_multi().works, features.function_args.contains("arch_uprobe_optimize"),
-                              features.probe_read_kernel.works, features.function_args.contains("__x64_sys_uretprobe")};
+    const UprobeKernel kernel = UprobeKernel::of(features);
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, skel->obj)
     {
@@ -407,24 +379,18 @@ Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget>
     if (Status status = load_object(skel->skeleton, "client"); !status) {
         return status.error();
     }
-    sonde_client_call other{};
-    other.row = row_with_chunks(1);
-    const uint32_t index = SONDE_CLIENT_CALLS;
-    if (bpf_map_update_elem(bpf_map__fd(skel->maps.calls), &index, &other, BPF_ANY) != 0) {
+    const sonde_hist_row other = row_with_chunks(1);
+    const uint32_t index = SONDE_CLIENT_SERIES;
+    if (bpf_map_update_elem(bpf_map__fd(skel->maps.series), &index, &other, BPF_ANY) != 0) {
         return Error::from_errno(errno, "prepare the row for other calls");
-    }
-    uint32_t row = 0;
-    for (const ClientTarget& target : targets) {
-        for (size_t i = 0; i < target.calls.size(); ++i, ++row) {
-            sonde_client_call call{};
-            call.tgid = static_cast<uint32_t>(target.pid);
-            if (bpf_map_update_elem(bpf_map__fd(skel->maps.calls), &row, &call, BPF_ANY) != 0) {
-                return Error::from_errno(errno, "prepare the rows of calls");
-            }
-        }
     }
     return std::unique_ptr<ClientProbe>(
         std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel, limits));
+}
+
+std::string why_not_timed(const ClientCall& call, bool seccomp, const KernelFeatures& features)
+{
+    return UprobeKernel::of(features).refusal(call, seccomp);
 }
 
 std::span<const char> client_object()

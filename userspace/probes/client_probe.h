@@ -11,19 +11,36 @@
 
 namespace sonde {
 
-// One copy of a function in a program's file: where to put its probes.
+// One copy of a function in a program's file, or a pair of static tracepoints: where to put its probes.
 struct CallSites {
+    bool go = false;             // compiled by Go: never gets a return probe, which would crash the process
     uint64_t function = 0;       // file offset
     uint64_t begin = 0;          // file offset
     bool begin_is_nop5 = false;  // see ProbeSite
-    std::vector<uint64_t> ends;  // file offsets; empty: a return probe on the function
+    bool stepped = false;        // a probe of it is dear: the kernel single-steps the instruction under it
+    std::vector<uint64_t> ends;  // file offsets; empty: a return probe on the function, unless by_thread
+    bool by_thread = false;  // begin and ends are in different functions, of one thread; the ends of another copy serve
+    uint64_t begin_semaphore = 0;          // file offset of the counter of those who watch; 0: there is none
+    std::vector<uint64_t> end_semaphores;  // those of `ends`; empty: there are none
+
+    [[nodiscard]] bool needs_return_probe() const { return ends.empty() && !by_thread; }
 };
 
-// A function of one process. All copies of it (instances of a generic function) are counted together.
+// What tells calls of a function apart: a Go string in the struct that an argument points to.
+struct CallTexts {
+    unsigned argument = 0;  // the first is 1; 0: none
+    unsigned text_at = 0;
+    std::vector<std::string> known;  // those that have a distribution of their own; all others are "other"
+};
+
+// A call that is timed: all its functions in one process, and all copies of these, together.
 struct ClientCall {
-    std::string name;
-    bool go = false;  // never gets a return probe: it would crash the process
+    std::string name;      // label
+    std::string question;  // for people; may be empty
+    std::string within;    // the call that makes this one; may be empty
+    std::string counts;    // what each is one of, as "blocks"; may be empty
     std::vector<CallSites> copies;
+    CallTexts texts;
 };
 
 struct ClientTarget {
@@ -41,18 +58,30 @@ struct ClientTarget {
 // another one they are taken back.
 class ClientProbe : public Probe {
   public:
+    // One process more, while attached; nothing if it is there already. An error if none of its functions could be
+    // attached.
+    virtual Status add(ClientTarget target) = 0;
     // What could not be attached so far, a line each: "core.insertChain in process 12: ...". Emptied by the call.
     [[nodiscard]] virtual std::vector<std::string> take_refusals() = 0;
+    // Of processes that have probes now; calls of one name in several processes are several.
+    struct Extent {
+        size_t processes = 0;
+        size_t calls = 0;
+    };
+    [[nodiscard]] virtual Extent extent() const = 0;
 };
 
-// A function that is called more often than this is let go again within a second, and named; so are the most frequent
-// of a process that hits more probes than this.
+// A function that is called more often than this in a process is let go again within a second, and named; so are the
+// most frequent of a process that hits more probes than this.
 struct CallLimits {
     uint64_t calls_per_second = 20'000;
     uint64_t probes_per_second = 100'000;
 };
 
-// REQUIRES: a Go call has ends.
+// Why a call is let alone on this kernel, in a process with or without a filter for its system calls; empty if it is
+// not.
+[[nodiscard]] std::string why_not_timed(const ClientCall& call, bool seccomp, const KernelFeatures& features);
+
 [[nodiscard]] Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget> targets,
                                                                      const KernelFeatures& features,
                                                                      const CallLimits& limits = {});

@@ -143,7 +143,7 @@ Result<TypeNames> core_type_names()
 {
     TypeNames names;
     for (const std::span<const char> object :
-         {sched_object(), block_object(), tcp_object(), follow_object(), client_object()}) {
+         {sched_object(), block_object(), tcp_object(), follow_object(), client_object(), starts_object()}) {
         if (Status added = add_type_names(object, names); !added) {
             return added.error();
         }

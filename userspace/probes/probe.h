@@ -91,6 +91,7 @@ class Probe {
 [[nodiscard]] std::span<const char> tcp_object();
 [[nodiscard]] std::span<const char> follow_object();
 [[nodiscard]] std::span<const char> client_object();
+[[nodiscard]] std::span<const char> starts_object();
 
 // Keeps the set of processes that descend from one process, for SONDE_FILTER_TREE.
 class FollowProbe {

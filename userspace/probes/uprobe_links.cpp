@@ -33,16 +33,22 @@ struct MultiAttributes {
 };
 static_assert(sizeof(MultiAttributes) == 64);
 
-int create_multi(int program, const char* path, const std::vector<uint64_t>& offsets,
-                 const std::vector<uint64_t>& cookies, pid_t pid, uint32_t flags)
+struct PlaceArrays {
+    std::vector<uint64_t> offsets;
+    std::vector<uint64_t> cookies;
+    std::vector<uint64_t> semaphores;
+};
+
+int create_multi(int program, const char* path, const PlaceArrays& places, pid_t pid, uint32_t flags)
 {
     MultiAttributes attributes{};
     attributes.program = static_cast<uint32_t>(program);
     attributes.type = kAttachUprobeMulti;
     attributes.path = reinterpret_cast<uint64_t>(path);
-    attributes.offsets = reinterpret_cast<uint64_t>(offsets.data());
-    attributes.cookies = reinterpret_cast<uint64_t>(cookies.data());
-    attributes.count = static_cast<uint32_t>(offsets.size());
+    attributes.offsets = reinterpret_cast<uint64_t>(places.offsets.data());
+    attributes.semaphores = reinterpret_cast<uint64_t>(places.semaphores.data());
+    attributes.cookies = reinterpret_cast<uint64_t>(places.cookies.data());
+    attributes.count = static_cast<uint32_t>(places.offsets.size());
     attributes.flags = flags;
     attributes.pid = static_cast<uint32_t>(pid);
     return static_cast<int>(::syscall(SYS_bpf, BPF_LINK_CREATE, &attributes, sizeof(attributes)));
@@ -69,7 +75,7 @@ Feature try_uprobe_multi()
         return {false, std::string("load a uprobe_multi program: ") + std::strerror(errno)};
     }
     for (const auto& [pid, want] : {std::pair{0, EBADF}, std::pair{-1, EINVAL}}) {
-        const UniqueFd link(create_multi(program.get(), "/", {0}, {0}, pid, 0));
+        const UniqueFd link(create_multi(program.get(), "/", {{0}, {0}, {0}}, pid, 0));
         if (link || errno != want) {
             return {false, pid == 0 ? "no uprobe_multi links" : "uprobe_multi links are for threads"};
         }
@@ -89,21 +95,21 @@ Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, cons
 Status UprobeLinks::attach_together(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places)
 {
     std::vector<std::pair<bpf_program*, bool>> order;
-    std::map<std::pair<bpf_program*, bool>, std::pair<std::vector<uint64_t>, std::vector<uint64_t>>> groups;
+    std::map<std::pair<bpf_program*, bool>, PlaceArrays> groups;
     for (const UprobePlace& place : places) {
         const std::pair key{place.program, place.at_return};
         if (!groups.contains(key)) {
             order.push_back(key);
         }
-        groups[key].first.push_back(place.offset);
-        groups[key].second.push_back(place.cookie);
+        groups[key].offsets.push_back(place.offset);
+        groups[key].cookies.push_back(place.cookie);
+        groups[key].semaphores.push_back(place.semaphore);
     }
     for (const auto& key : order) {
-        const auto& [offsets, cookies] = groups[key];
-        UniqueFd link(create_multi(bpf_program__fd(key.first), path.c_str(), offsets, cookies, pid,
-                                   key.second ? kFlagReturn : 0));
+        const PlaceArrays& group = groups[key];
+        UniqueFd link(create_multi(bpf_program__fd(key.first), path.c_str(), group, pid, key.second ? kFlagReturn : 0));
         if (!link) {
-            return at_place(errno, offsets.front());
+            return at_place(errno, group.offsets.front());
         }
         multi_.push_back(std::move(link));
     }
@@ -117,6 +123,7 @@ Status UprobeLinks::attach_each(pid_t pid, const std::string& path, const std::v
         options.sz = sizeof(options);
         options.bpf_cookie = place.cookie;
         options.retprobe = place.at_return;
+        options.ref_ctr_offset = place.semaphore;
         LinkPtr link(bpf_program__attach_uprobe_opts(place.program, pid, path.c_str(), place.offset, &options));
         if (!link) {
             return at_place(errno, place.offset);

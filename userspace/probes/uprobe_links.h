@@ -26,6 +26,7 @@ struct UprobePlace {
     uint64_t offset;  // in the file
     uint64_t cookie;
     bool at_return;
+    uint64_t semaphore = 0;  // in the file: a counter of 16 bits that the kernel raises while the probe is there
 };
 
 // The uprobes of one process; they are gone when this is, and when this process ends, however it ends.

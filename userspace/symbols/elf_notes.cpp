@@ -76,7 +76,15 @@ std::optional<UsdtProbe> parse_usdt(const ElfFile& elf, Bytes content, uint64_t 
         }
         semaphore = *found;
     }
-    return UsdtProbe{std::string(*provider), std::string(*name), std::string(arguments), *offset, semaphore};
+    constexpr char kNop = '\x90';
+    const Result<std::vector<char>> code = elf.read_at(addresses->instruction + moved, 1);
+    const bool one_byte = code && code->front() == kNop;
+    return UsdtProbe{std::string(*provider),
+                     std::string(*name),
+                     std::string(arguments),
+                     *offset,
+                     semaphore,
+                     elf.machine() == EM_X86_64 && !one_byte};
 }
 
 }  // namespace

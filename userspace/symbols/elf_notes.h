@@ -22,6 +22,7 @@ struct UsdtProbe {
     std::string arguments;          // as "-4@%edi 8@16(%rbp)"
     uint64_t offset = 0;            // of the instruction, in the file
     uint64_t semaphore_offset = 0;  // in the file, of the counter of those who watch; 0: there is none
+    bool nop5 = false;              // see ProbeSite; said of anything but a nop of one byte
 };
 
 // At most kMaxUsdtProbes; those that do not point into the program are left out.

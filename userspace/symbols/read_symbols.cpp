@@ -38,6 +38,28 @@ std::string read_comment(const ElfFile& elf)
     return all;
 }
 
+// "15.18", "v1.2.3-rc1": the first such text behind the mark in data that is not code.
+std::string version_behind(const ElfFile& elf, std::string_view mark)
+{
+    constexpr std::string_view kVersion("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-+");
+    constexpr size_t kMaxVersion = 40;
+    for (const ElfSegment& segment : elf.segments()) {
+        if (segment.type != PT_LOAD || (segment.flags & PF_X) != 0) {
+            continue;
+        }
+        const Result<std::vector<char>> bytes = elf.contents(segment);
+        const std::string_view all = bytes ? Bytes(*bytes).view() : std::string_view();
+        for (size_t at = all.find(mark); at != std::string_view::npos; at = all.find(mark, at + 1)) {
+            const std::string_view behind = all.substr(at + mark.size(), kMaxVersion);
+            const size_t digit = behind.starts_with('v') ? 1 : 0;
+            if (digit < behind.size() && behind[digit] >= '0' && behind[digit] <= '9') {
+                return std::string(behind.substr(0, behind.find_first_not_of(kVersion)));
+            }
+        }
+    }
+    return "";
+}
+
 // Go's linker makes the first, which no linker behind it takes away. Looking through all of a large program that is not
 // Go for what such a section would say takes longer than reading all else.
 bool may_be_go(const ElfFile& elf)
@@ -115,6 +137,7 @@ void Reader::read_facts()
     facts.has_dynsym = has_table(elf_, ElfTable::kDynsym);
     facts.build_id = build_id(elf_);
     facts.compilers = read_comment(elf_);
+    facts.version = request_.version_mark.empty() ? "" : version_behind(elf_, request_.version_mark);
     facts.may_unwind =
         elf_.sections().empty() || elf_.section(".gcc_except_table") != nullptr ||
         elf_.section(".gopclntab") != nullptr ||

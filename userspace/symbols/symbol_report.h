@@ -22,6 +22,7 @@ struct SymbolRequest {
     std::string debug_path;             // of a separate debug file; empty: none
     std::vector<std::string> patterns;  // NamePattern, of functions; for USDT probes of "PROVIDER:NAME". Empty: all
     bool with_sites = false;            // decode the functions
+    std::string version_mark;           // a text in the program's data, behind which its version stands; empty: none
 };
 
 struct FunctionSymbol {
@@ -31,7 +32,7 @@ struct FunctionSymbol {
     uint64_t offset = 0;  // in the file
     uint64_t size = 0;    // 0: unknown
     SymbolSource source = SymbolSource::kSymtab;
-    bool go = false;  // compiled by Go: it is in Go's function table
+    bool go = false;                // compiled by Go: it is in Go's function table
     std::vector<uint32_t> matched;  // which of the request's patterns fit its name
     std::optional<FunctionSites> sites;
     std::string no_sites;  // asked for, but: why not
@@ -49,6 +50,7 @@ struct BinaryFacts {
     std::string build_id;
     std::string compilers;  // as the section .comment has them, separated by "; "
     std::optional<GoBuildInfo> go;
+    std::string version;   // what stands behind the request's mark; empty if there is none
     std::string go_table;  // the oldest Go version with the format of its function table
 };
 

@@ -146,6 +146,7 @@ void code(Coder& c, UsdtProbe& probe)
     c.string(probe.arguments);
     c.number(probe.offset);
     c.number(probe.semaphore_offset);
+    c.number(probe.nop5);
 }
 
 template <class Coder>
@@ -187,6 +188,7 @@ void code(Coder& c, BinaryFacts& facts)
     c.string(facts.build_id);
     c.string(facts.compilers);
     c.optional(facts.go, [](Coder& to, GoBuildInfo& info) { code(to, info); });
+    c.string(facts.version);
     c.string(facts.go_table);
 }
 

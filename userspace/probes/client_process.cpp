@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "userspace/probes/client_process.h"
+
+#include <bpf/bpf.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "userspace/probes/skeleton_types.h"
+
+#include "client.skel.h"  // after skeleton_types.h
+
+namespace sonde {
+
+UprobeKernel UprobeKernel::of(const KernelFeatures& features)
+{
+    return {try_uprobe_multi().works, features.function_args.contains("arch_uprobe_optimize"),
+            features.probe_read_kernel.works, features.function_args.contains("__x64_sys_uretprobe")};
+}
+
+std::string UprobeKernel::refusal(const ClientCall& call, bool seccomp) const
+{
+    const auto any = [&call](auto is) { return std::any_of(call.copies.begin(), call.copies.end(), is); };
+    if (optimises_nop5 && any([](const CallSites& copy) { return copy.begin_is_nop5; })) {
+        return "it begins with a five-byte nop, which this kernel would replace by a call that writes below the stack "
+               "pointer, where functions may keep data";
+    }
+    if (seccomp && returns_by_syscall && any([](const CallSites& copy) { return copy.needs_return_probe(); })) {
+        return "it needs a return probe, for which this kernel has the process make a system call that its seccomp "
+               "filter may kill it for";
+    }
+    if (!reads_stacks && any([](const CallSites& copy) { return copy.go; })) {
+        return "where the kernel refuses bpf_probe_read_kernel (lockdown=confidentiality), libbpf loads no program that "
+               "reads a goroutine's stack";
+    }
+    return "";
+}
+
+FunctionRows::FunctionRows(int map_fd) : map_fd_(map_fd), generations_(SONDE_CLIENT_FUNCTIONS)
+{
+    for (uint32_t row = SONDE_CLIENT_FUNCTIONS; row-- > 0;) {
+        free_.push_back(row);
+    }
+}
+
+Result<uint32_t> FunctionRows::take(const sonde_client_function& row)
+{
+    if (free_.empty()) {
+        return Error{E2BIG, "more than " + std::to_string(SONDE_CLIENT_FUNCTIONS) + " functions of processes"};
+    }
+    const uint32_t index = free_.back();
+    if (bpf_map_update_elem(map_fd_, &index, &row, BPF_ANY) != 0) {
+        return Error::from_errno(errno, "prepare the row of a function");
+    }
+    free_.pop_back();
+    ++generations_[index];
+    return index;
+}
+
+void FunctionRows::give_back(uint32_t row)
+{
+    ++generations_[row];
+    free_.push_back(row);
+}
+
+ClientProcess::ClientProcess(ClientTarget target, client_bpf& skel, const UprobeKernel& kernel, FunctionRows& rows,
+                             ClientSeries& series)
+    : target_(std::move(target)),
+      skel_(&skel),
+      kernel_(kernel),
+      rows_(&rows),
+      series_(&series),
+      pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, target_.pid, 0)))
+{}
+
+ClientProcess::~ClientProcess()
+{
+    links_ = {};
+    for (const Call& call : calls_) {
+        rows_->give_back(call.row);
+    }
+}
+
+std::string ClientProcess::name() const
+{
+    return "process " + std::to_string(target_.pid);
+}
+
+Status ClientProcess::take_rows(std::vector<std::string>& refusals)
+{
+    for (const ClientCall& call : target_.calls) {
+        if (const std::string why_not = kernel_.refusal(call, target_.seccomp); !why_not.empty()) {
+            refusals.push_back(Error{0, why_not}.with(name()).with(call.name).what);
+            continue;
+        }
+        const Result<uint32_t> series = series_->index_of(target_, call);
+        if (!series) {
+            return series.error().with(name());
+        }
+        sonde_client_function row{};
+        row.tgid = static_cast<uint32_t>(target_.pid);
+        row.series = *series;
+        row.argument = static_cast<uint16_t>(call.texts.argument);
+        row.text_at = static_cast<uint16_t>(call.texts.text_at);
+        const bool by_thread =
+            std::any_of(call.copies.begin(), call.copies.end(), [](const CallSites& copy) { return copy.by_thread; });
+        row.flags = by_thread ? SONDE_CLIENT_BY_THREAD : 0;
+        const Result<uint32_t> index = rows_->take(row);
+        if (!index) {
+            return index.error().with(name());
+        }
+        calls_.push_back({&call, *index, *series, 0, false});
+    }
+    if (calls_.empty()) {
+        return Error{ENOTSUP, refusals.empty() ? name() + ": there is no function to attach to" : refusals.back()};
+    }
+    return ok();
+}
+
+// Ends before beginnings: a call that begins meanwhile is seen ending.
+std::vector<UprobePlace> ClientProcess::places() const
+{
+    const auto& programs = skel_->progs;
+    std::vector<UprobePlace> all;
+    std::vector<UprobePlace> begins;
+    for (const Call& call : calls_) {
+        if (call.let_go) {
+            continue;
+        }
+        const uint64_t cookie = rows_->cookie(call.row);
+        for (const CallSites& copy : call.call->copies) {
+            for (size_t i = 0; i < copy.ends.size(); ++i) {
+                const uint64_t semaphore = copy.end_semaphores.empty() ? 0 : copy.end_semaphores[i];
+                all.push_back(
+                    {copy.go ? programs.sonde_go_end : programs.sonde_call_end, copy.ends[i], cookie, false, semaphore});
+            }
+            if (copy.needs_return_probe()) {
+                all.push_back({programs.sonde_call_returned, copy.function, cookie, true, 0});
+            }
+            begins.push_back({copy.go ? programs.sonde_go_begin : programs.sonde_call_begin, copy.begin, cookie, false,
+                              copy.begin_semaphore});
+        }
+    }
+    all.insert(all.end(), begins.begin(), begins.end());
+    return all;
+}
+
+bool ClientProcess::has_ended() const
+{
+    pollfd wait{pidfd_.get(), POLLIN, 0};
+    return !pidfd_ || ::poll(&wait, 1, 0) != 0;
+}
+
+bool ClientProcess::is_same_program() const
+{
+    const Result<FileIdentity> now = TargetFile::identity_of(target_.path);
+    return now && *now == target_.file;
+}
+
+Status ClientProcess::put_in_place()
+{
+    const Error changed{ESTALE, name() + ": its program has changed, or it has ended"};
+    if (has_ended() || !is_same_program()) {
+        return changed;
+    }
+    const std::vector<UprobePlace> all = places();
+    if (all.empty()) {
+        return ok();
+    }
+    Result<UprobeLinks> links = UprobeLinks::attach(target_.pid, target_.path, all, kernel_.multi);
+    if (!links) {
+        return links.error().with(name());
+    }
+    if (has_ended() || !is_same_program()) {
+        return changed;
+    }
+    links_ = std::move(*links);
+    for (const Call& call : calls_) {
+        series_->entries()[call.series].attached = true;
+    }
+    return ok();
+}
+
+Result<std::unique_ptr<ClientProcess>> ClientProcess::attach(ClientTarget target, client_bpf& skel,
+                                                             const UprobeKernel& kernel, FunctionRows& rows,
+                                                             ClientSeries& series, std::vector<std::string>& refusals)
+{
+    std::unique_ptr<ClientProcess> process(new ClientProcess(std::move(target), skel, kernel, rows, series));
+    if (Status status = process->take_rows(refusals); !status) {
+        return status.error();
+    }
+    if (Status status = process->put_in_place(); !status) {
+        return status.error();
+    }
+    return process;
+}
+
+Status ClientProcess::shed(const sonde_client_function* rows, double past_s, const CallLimits& limits)
+{
+    std::vector<std::pair<double, Call*>> rates;  // of probes
+    double total = 0;
+    for (Call& call : calls_) {
+        const sonde_client_function& row = rows[call.row];
+        const uint64_t hits = read_shared(row.begun) + read_shared(row.ended);
+        const double rate = static_cast<double>(hits - call.seen) / past_s;
+        call.seen = hits;
+        total += rate;
+        rates.emplace_back(rate, &call);
+    }
+    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    bool any = false;
+    for (const auto& [rate, call] : rates) {
+        if (!call->let_go && (rate > 2.0 * static_cast<double>(limits.calls_per_second) ||
+                              total > static_cast<double>(limits.probes_per_second))) {
+            call->let_go = any = true;
+            series_->entries()[call->series].too_fast = static_cast<uint64_t>(rate / 2);
+            total -= rate;
+        }
+    }
+    if (!any || links_.empty()) {
+        return ok();
+    }
+    links_ = {};
+    for (const Call& call : calls_) {
+        rows_->renew(call.row);
+    }
+    return put_in_place();
+}
+
+}  // namespace sonde
