@@ -8,6 +8,7 @@
 
 #include "userspace/host/capabilities.h"
 #include "userspace/host/kernel_settings.h"
+#include "userspace/host/process.h"
 #include "userspace/host/process_count.h"
 #include "userspace/host/tcp_state.h"
 
@@ -257,6 +258,60 @@ TEST_F(HostTest, ListenQueueCountersAreFoundInAnyColumnAndAdded)
     EXPECT_EQ(meter.read(fs()).overflows, 7U);
     write("/proc/20/net/netstat", "TcpExt: A B ListenDrops ListenOverflows\nTcpExt: 1 1 2 5\n");
     EXPECT_EQ(meter.read(fs()).overflows, 7U + 4);
+}
+
+TEST_F(HostTest, AProcessSaysWhatItIs)
+{
+    write("/proc/7/comm", "ge th\n");
+    write("/proc/7/stat", "7 (ge) th) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 9 0 4711 1000 200\n");
+    write("/proc/7/cmdline", std::string("/usr/bin/geth\0--dev\0", 20));
+    write("/proc/7/cgroup", "12:cpu:/other\n1:name=systemd:/system.slice/geth.service\n0::/unified\n");
+    write("/proc/7/task/7/comm", "ge th\n");
+    write("/proc/7/task/9/comm", "worker\n");
+    std::filesystem::create_symlink("/usr/bin/geth (deleted)", root_ + "/proc/7/exe");
+    const Result<ProcessInfo> process = read_process(fs(), 7);
+    ASSERT_TRUE(process) << process.error().what;
+    EXPECT_EQ(process->comm, "ge th");
+    EXPECT_EQ(process->start_ticks, 4711U);
+    EXPECT_EQ(process->executable, "/usr/bin/geth");
+    EXPECT_TRUE(process->executable_replaced);
+    EXPECT_EQ(process->command, (Strings{"/usr/bin/geth", "--dev"}));
+    EXPECT_EQ(cgroup_owner(process->cgroup), "geth.service");
+    Strings threads = thread_names(fs(), 7);
+    std::sort(threads.begin(), threads.end());
+    EXPECT_EQ(threads, (Strings{"ge th", "worker"}));
+    EXPECT_EQ(read_process(fs(), 8).error().code, ESRCH);
+    EXPECT_EQ(process_ids(fs()).operator*(), std::vector<pid_t>{7});
+}
+
+TEST(CgroupOwner, IsAUnitOrAContainer)
+{
+    const std::string id(64, 'a');
+    const std::string shown(12, 'a');
+    EXPECT_EQ(cgroup_owner("/"), "");
+    EXPECT_EQ(cgroup_owner("/user.slice/user-0.slice/session-1.scope"), "");
+    EXPECT_EQ(cgroup_owner("/system.slice/geth.service/sub"), "geth.service");
+    EXPECT_EQ(cgroup_owner("/system.slice/docker-" + id + ".scope"), "docker " + shown);
+    EXPECT_EQ(cgroup_owner("/docker/" + id), "docker " + shown);
+    EXPECT_EQ(cgroup_owner("/machine.slice/libpod-" + id + ".scope/container"), "podman " + shown);
+    EXPECT_EQ(cgroup_owner("/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + id + ".scope"), "pod " + shown);
+    EXPECT_EQ(cgroup_owner("/system.slice/docker-" + std::string(64, 'g') + ".scope"), "");
+}
+
+TEST_F(HostTest, TheListeningPortsOfOneProcess)
+{
+    const std::string head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const auto line = [](const std::string& port, const std::string& state, int inode) {
+        return "   0: 0100007F:" + port + " 00000000:0000 " + state + " 00000000:00000000 00:00000000 00000000     0        0 " +
+               std::to_string(inode) + " 1 0000000000000000 100 0 0 10 0\n";
+    };
+    write("/proc/7/net/tcp", head + line("2161", "0A", 11) + line("2162", "0A", 12) + line("2163", "01", 13));
+    std::filesystem::create_directories(root_ + "/proc/7/fd");
+    for (const auto& [fd, to] : {std::pair{"3", "socket:[11]"}, std::pair{"4", "socket:[13]"}, std::pair{"5", "/dev/null"}}) {
+        std::filesystem::create_symlink(to, root_ + "/proc/7/fd/" + fd);
+    }
+    EXPECT_EQ(ports_of_process(fs(), 7), Ports{0x2161});
+    EXPECT_EQ(ports_of_process(fs(), 8), Ports{});
 }
 
 }  // namespace

@@ -77,12 +77,6 @@ std::vector<std::string> mapped_objects(const RootedFs& fs, pid_t pid, const std
     return paths;
 }
 
-bool stepped(const FunctionSites& sites)
-{
-    return !sites.entry.emulated ||
-           std::any_of(sites.returns.begin(), sites.returns.end(), [](const ProbeSite& s) { return !s.emulated; });
-}
-
 ClientCall named_call(const CatalogCall& call)
 {
     ClientCall named;
@@ -287,7 +281,7 @@ void ClientFinder::add_program(const ProcessInfo& process, const std::string& pa
             }
             if (sites) {
                 program.calls[call].sites.copies.push_back(*sites);
-                program.calls[call].sites.copies.back().stepped = stepped(*function.sites);
+                program.calls[call].sites.copies.back().stepped = !function.sites->entry.emulated;
             } else {
                 program.calls[call].refusals.push_back(function.display + ": " + sites.error().what);
             }

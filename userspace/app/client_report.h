@@ -19,7 +19,7 @@ struct CallReport {
     const CatalogCall* call = nullptr;
     CallState state = CallState::kAbsent;
     std::string why;    // where it is not timed
-    bool dear = false;  // the kernel single-steps an instruction of it
+    bool dear = false;  // the kernel single-steps its first instruction: not only its returns
 };
 
 // What `sonde clients` says of the processes of one client that run one program.

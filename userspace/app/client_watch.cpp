@@ -4,6 +4,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 namespace sonde {
 namespace {
@@ -91,7 +93,9 @@ ClientWatch::News ClientWatch::poll()
             starts.pids = std::move(*all);
         }
     }
-    waiting_.insert(waiting_.end(), starts.pids.begin(), starts.pids.end());
+    // Not before the next call: one that ends at once, as a connection's process may, is not worth its probes.
+    const std::vector<pid_t> older = std::exchange(young_, std::move(starts.pids));
+    waiting_.insert(waiting_.end(), older.begin(), older.end());
     if (known_.size() > kMostKnown) {
         known_.clear();  // some are looked at once more, for nothing
     }

@@ -42,6 +42,7 @@ class ClientWatch {
     RootedFs fs_;
     ClientFinder finder_;
     std::unique_ptr<StartProbe> starts_;
+    std::vector<pid_t> young_;  // started between the last two calls
     std::deque<pid_t> waiting_;
     // What has been looked at already: a process, and the program that it was then.
     std::set<std::pair<std::pair<pid_t, uint64_t>, FileIdentity>> known_;

@@ -157,19 +157,32 @@ Result<Catalog> Catalog::of(std::vector<CatalogClient> clients)
 
 Catalog Catalog::load(const std::string& folder, std::vector<std::string>& problems)
 {
-    ClientsByName built_in;
+    std::vector<CatalogClient> parsed;
     for (const EmbeddedFile& file : embedded_clients()) {
         Result<CatalogClient> client = parse_client(std::string(file.text), std::string(file.name));
         if (client) {
-            built_in[client->client] = std::move(*client);
+            parsed.push_back(std::move(*client));
         } else {
             problems.push_back(client.error().what);
         }
+    }
+    // What is built in stays as it is, also where a file replaces a client that others are like.
+    ClientsByName built_in;
+    if (const Result<Catalog> whole = of(std::move(parsed)); whole) {
+        for (const CatalogClient& client : whole->clients()) {
+            built_in[client.client] = client;
+            built_in[client.client].like.clear();
+        }
+    } else {
+        problems.push_back(whole.error().what);
     }
     const RootedFs fs(folder);
     Result<std::vector<std::string>> names = fs.list("/");
     if (!names && names.error().code != ENOENT) {
         problems.push_back(names.error().what);
+    }
+    if (names) {
+        std::sort(names->begin(), names->end());
     }
     std::vector<CatalogClient> own;
     for (const std::string& name : names ? *names : std::vector<std::string>()) {

@@ -98,7 +98,7 @@ std::string client_text(const ClientReport& report, size_t width, const Paint& p
     }
     for (const auto& [name, list] : {std::pair{"listens on", &ports}, std::pair{"calls that can be timed", &timed},
                                      std::pair{"frequent ones, timed if --calls names them", &hot},
-                                     std::pair{"dear ones, whose probes the kernel single-steps", &dear},
+                                     std::pair{"dearer ones, whose first instruction the kernel single-steps", &dear},
                                      std::pair{"not in this program", &absent}}) {
         text += list->empty() ? "" : wrapped(name, *list, width);
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <map>
 #include <set>
 
@@ -66,6 +67,10 @@ class ClientProbeImpl final : public ClientProbe {
           series_(bpf_map__fd(skel_->maps.texts))
     {}
 
+    ~ClientProbeImpl() override { UprobeLinks::close_together(release_all()); }
+    ClientProbeImpl(const ClientProbeImpl&) = delete;
+    ClientProbeImpl& operator=(const ClientProbeImpl&) = delete;
+
     Status attach() override;
     Status add(ClientTarget target) override;
     void detach() override;
@@ -81,6 +86,7 @@ class ClientProbeImpl final : public ClientProbe {
         return MapWindow::open(bpf_map__fd(skel_->maps.functions), sizeof(sonde_client_function), 0,
                                SONDE_CLIENT_FUNCTIONS);
     }
+    [[nodiscard]] std::vector<UprobeLinks> release_all();
     void forget(const ClientProcess& process, const sonde_client_function* rows);
     [[nodiscard]] std::map<uint32_t, UnderWay> under_way() const;
     [[nodiscard]] std::vector<CallCounts> counts(const sonde_client_function* rows) const;
@@ -99,6 +105,7 @@ class ClientProbeImpl final : public ClientProbe {
     std::vector<std::string> lost_;                // why processes lost their probes before they ended
     uint64_t left_ = 0;                            // calls that no return was seen of, so far
     std::map<uint32_t, UnderWay> last_under_way_;  // when tracing ended
+    uint64_t stopped_ns_ = 0;
     bool attached_ = false;
     Clock::time_point looked_at_{};
 };
@@ -136,11 +143,20 @@ Status ClientProbeImpl::add(ClientTarget target)
 
 void ClientProbeImpl::detach()
 {
+    // The probes go when this goes: that takes its time, in which nobody is to wait for the numbers.
+    volatile auto& stopped = skel_->bss->counters.stopped;
+    stopped = 1;
+    stopped_ns_ = monotonic_ns();
     last_under_way_ = under_way();
     attached_ = false;
-    for (const auto& process : processes_) {
-        process->detach();
-    }
+}
+
+std::vector<UprobeLinks> ClientProbeImpl::release_all()
+{
+    std::vector<UprobeLinks> links;
+    std::transform(processes_.begin(), processes_.end(), std::back_inserter(links),
+                   [](const auto& process) { return process->release(); });
+    return links;
 }
 
 ClientProbe::Extent ClientProbeImpl::extent() const
@@ -175,24 +191,29 @@ void ClientProbeImpl::maintain()
         return;
     }
     const auto* rows = &window->at<sonde_client_function>(0);
-    std::erase_if(processes_, [&](const std::unique_ptr<ClientProcess>& process) {
+    std::vector<std::unique_ptr<ClientProcess>> gone;
+    for (std::unique_ptr<ClientProcess>& process : processes_) {
         const bool ended = process->has_ended();
-        const bool changed = !ended && !process->is_same_program();
-        Status shed = ok();
-        if (!ended && !changed) {
-            shed = process->shed(rows, past.count(), limits_);
+        Status status = ok();
+        if (!ended && !process->is_same_program()) {
+            status = Error{ESTALE, "process " + std::to_string(process->target().pid) + ": its program has changed"};
+        } else if (!ended) {
+            status = process->shed(rows, past.count(), limits_);
         }
-        if (changed || !shed) {
-            lost_.push_back(!shed ? shed.error().what
-                                  : "process " + std::to_string(process->target().pid) + ": its program has changed");
+        if (!status) {
+            lost_.push_back(status.error().what);
         }
-        if (ended || changed || !shed) {
-            process->detach();  // counts no more from here on
-            forget(*process, rows);
-            return true;
+        if (ended || !status) {
+            gone.push_back(std::move(process));
         }
-        return false;
-    });
+    }
+    std::erase(processes_, nullptr);
+    std::vector<UprobeLinks> links;
+    std::transform(gone.begin(), gone.end(), std::back_inserter(links), [](const auto& p) { return p->release(); });
+    UprobeLinks::close_together(std::move(links));
+    for (const std::unique_ptr<ClientProcess>& process : gone) {
+        forget(*process, rows);
+    }
     looked_at_ = now;
 }
 
@@ -242,7 +263,7 @@ std::vector<CallCounts> ClientProbeImpl::counts(const sonde_client_function* row
 
 void ClientProbeImpl::add_gauges(const std::map<uint32_t, UnderWay>& calls, Snapshot& into) const
 {
-    const uint64_t now = monotonic_ns();
+    const uint64_t now = attached_ ? monotonic_ns() : stopped_ns_;
     for (const auto& [index, under_way] : calls) {
         if (index >= series_.entries().size()) {
             continue;

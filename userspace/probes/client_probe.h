@@ -17,7 +17,7 @@ struct CallSites {
     uint64_t function = 0;       // file offset
     uint64_t begin = 0;          // file offset
     bool begin_is_nop5 = false;  // see ProbeSite
-    bool stepped = false;        // a probe of it is dear: the kernel single-steps the instruction under it
+    bool stepped = false;        // the kernel single-steps the instruction at its beginning, as it does every return
     std::vector<uint64_t> ends;  // file offsets; empty: a return probe on the function, unless by_thread
     bool by_thread = false;  // begin and ends are in different functions, of one thread; the ends of another copy serve
     uint64_t begin_semaphore = 0;          // file offset of the counter of those who watch; 0: there is none

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bpf/abi/client.h"
@@ -77,7 +78,8 @@ class ClientProcess {
     // Takes back the probes of functions that were called too often in the past seconds: all probes first, and then
     // those that may stay are put in place again; for a moment their calls are not seen.
     Status shed(const sonde_client_function* rows, double past_s, const CallLimits& limits);
-    void detach() { links_ = {}; }
+    // Its probes, for UprobeLinks::close_together. It has none any more.
+    [[nodiscard]] UprobeLinks release() { return std::exchange(links_, {}); }
 
   private:
     ClientProcess(ClientTarget target, client_bpf& skel, const UprobeKernel& kernel, FunctionRows& rows,

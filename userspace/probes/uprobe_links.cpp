@@ -6,9 +6,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <iterator>
 #include <map>
+#include <thread>
 #include <utility>
 
 namespace sonde {
@@ -89,6 +92,31 @@ Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, cons
     UprobeLinks links;
     const Status status = multi ? links.attach_together(pid, path, places) : links.attach_each(pid, path, places);
     return status ? Result<UprobeLinks>(std::move(links)) : status.error();
+}
+
+void UprobeLinks::close_together(std::vector<UprobeLinks> links)
+{
+    constexpr size_t kMaxThreads = 64;
+    std::vector<UniqueFd> multi;
+    std::vector<LinkPtr> single;
+    for (UprobeLinks& each : links) {
+        std::move(each.multi_.begin(), each.multi_.end(), std::back_inserter(multi));
+        std::move(each.single_.begin(), each.single_.end(), std::back_inserter(single));
+    }
+    const size_t all = multi.size() + single.size();
+    const size_t threads = std::min(all, kMaxThreads);
+    std::vector<std::jthread> closing;
+    for (size_t first = 0; threads > 1 && first < threads; ++first) {
+        closing.emplace_back([&multi, &single, first, threads, all] {
+            for (size_t i = first; i < all; i += threads) {
+                if (i < multi.size()) {
+                    multi[i].reset();
+                } else {
+                    single[i - multi.size()].reset();
+                }
+            }
+        });
+    }
 }
 
 // A link per program, in the order in which the programs come first.
