@@ -67,6 +67,8 @@ TEST(CodeSites, CountsJumpsToTheBeginning)
     // call; mov rax,[rsp+8]; mov ebx,[rsp+16]; movsd xmm0,[rsp+24]; jmp 0
     const auto arguments = sites_of("55 5d c3 e800000000 488b442408 8b5c2410 f20f10442418 ebe7", CodeKind::kGo);
     EXPECT_EQ(arguments->begins_again, 0U);
+    // push rbp; pop rbp; ret; call; mov rax,[rsp+8]; nop; nop [rax]; jmp 0
+    EXPECT_EQ(sites_of("55 5d c3 e800000000 488b442408 90 0f1f00 ebed", CodeKind::kGo)->begins_again, 0U) << "nops";
     EXPECT_EQ(arguments->tail_jumps, 0U);
     EXPECT_EQ(sites_of("55 5d c3 e800000000 ebf6")->begins_again, 1U);
 }

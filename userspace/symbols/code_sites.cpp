@@ -208,9 +208,11 @@ Result<FunctionSites> find_x86_sites(CodeKind kind, Bytes code)
             ++sites.begins_again;
         }
         // Go's stack grows in a call at the function's end; then it takes its arguments back and begins again, before
-        // its entry.
-        behind_call = i.decoded.meta.category == ZYDIS_CATEGORY_CALL ||
-                      (behind_call && i.decoded.meta.category == ZYDIS_CATEGORY_DATAXFER);
+        // its entry. Nops keep that jump from crossing 32 bytes.
+        const ZydisInstructionCategory category = i.decoded.meta.category;
+        behind_call = category == ZYDIS_CATEGORY_CALL ||
+                      (behind_call && (category == ZYDIS_CATEGORY_DATAXFER || category == ZYDIS_CATEGORY_NOP ||
+                                       category == ZYDIS_CATEGORY_WIDENOP));
     }
     const std::optional<ProbeSite> entry = find_entry(decoder, kind, code, first_target);
     if (!entry) {
