@@ -2,7 +2,6 @@
 #include "userspace/export/canonical.h"
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "userspace/export/utf8.h"
@@ -69,16 +68,16 @@ Snapshot canonical(const Snapshot& snapshot)
     for (const auto& [key, value] : gauges) {
         out.gauges.push_back({key.first, key.second, value});
     }
+    std::map<std::pair<std::string, std::string>, CallFacts> calls;
     for (const CallFacts& facts : snapshot.calls) {
-        out.calls.push_back({to_valid_utf8(facts.client), to_valid_utf8(facts.call), to_valid_utf8(facts.question),
-                             to_valid_utf8(facts.within)});
+        const CallFacts valid{to_valid_utf8(facts.client), to_valid_utf8(facts.call), to_valid_utf8(facts.question),
+                              to_valid_utf8(facts.within), facts.begun};
+        const auto [known, is_new] = calls.try_emplace({valid.client, valid.call}, valid);
+        known->second.begun += is_new ? 0 : valid.begun;
     }
-    const auto name = [](const CallFacts& facts) { return std::tie(facts.client, facts.call); };
-    std::sort(out.calls.begin(), out.calls.end(),
-              [&name](const CallFacts& a, const CallFacts& b) { return name(a) < name(b); });
-    out.calls.erase(std::unique(out.calls.begin(), out.calls.end(),
-                                [&name](const CallFacts& a, const CallFacts& b) { return name(a) == name(b); }),
-                    out.calls.end());
+    for (auto& [name, facts] : calls) {
+        out.calls.push_back(std::move(facts));
+    }
     return out;
 }
 

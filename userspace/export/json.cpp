@@ -105,6 +105,7 @@ std::string to_json(const Snapshot& snapshot)
         document["calls"].push_back({{"client", facts.client},
                                      {"call", facts.call},
                                      {"question", facts.question},
+                                     {"begun", facts.begun},
                                      {"within", facts.within.empty() ? Json(nullptr) : Json(facts.within)}});
     }
     constexpr int kOneLine = -1;

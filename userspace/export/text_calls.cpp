@@ -116,7 +116,7 @@ std::string share_text(const TreeRow& row)
     }
     const double share =
         static_cast<double>(row.series->histogram.sum_ns) / static_cast<double>(row.above->histogram.sum_ns);
-    return share > 1 ? "also elsewhere" : formatted("%.0f%%", share * 100);
+    return share > 1 ? ">100%" : formatted("%.0f%%", share * 100);
 }
 
 void write_heading(TextPage& page, const Snapshot& s, const GroupName& name)
@@ -125,7 +125,7 @@ void write_heading(TextPage& page, const Snapshot& s, const GroupName& name)
     text += name.first == name.second ? "" : ", process " + page.label(name.second);
     std::string events;
     for (const CounterSeries& counter : s.counters) {
-        if (counter.name == kClientEvents && group_of(counter.labels) == name && s.duration_s > 0 &&
+        if (counter.name == kClientEvents && counter.value != 0 && group_of(counter.labels) == name && s.duration_s > 0 &&
             counter.labels.contains("event")) {
             std::string what = page.label(counter.labels.at("event"));
             std::replace(what.begin(), what.end(), '_', ' ');
@@ -168,6 +168,36 @@ void write_under_way(TextPage& page, const Snapshot& s, const GroupName& name)
     }
 }
 
+// What was attached and never fired, and where that is strange: the call that makes it was made.
+void write_silent(TextPage& page, const Snapshot& s, const std::string& client)
+{
+    std::map<std::string, uint64_t> begun;
+    for (const CallFacts& facts : s.calls) {
+        if (facts.client == client) {
+            begun[facts.call] = facts.begun;
+        }
+    }
+    std::string silent, strange;
+    for (const CallFacts& facts : s.calls) {
+        if (facts.client != client || facts.begun != 0 || facts.question.empty()) {
+            continue;
+        }
+        const auto above = begun.find(facts.within);
+        const bool is_strange = above != begun.end() && above->second != 0;
+        std::string& list = is_strange ? strange : silent;
+        list += (list.empty() ? "" : ", ") + page.label(facts.call);
+    }
+    if (!silent.empty()) {
+        page.paragraph(Paint::kDim, 2, "attached, and not called: " + silent);
+    }
+    if (!strange.empty()) {
+        page.paragraph(Paint::kYellow, 2,
+                       "attached, and not called although the call above was (its work was not needed, or is compiled "
+                       "into another function): " +
+                           strange);
+    }
+}
+
 void write_group(TextPage& page, const Snapshot& s, const GroupName& name, const Group& group)
 {
     write_heading(page, s, name);
@@ -198,6 +228,7 @@ void write_group(TextPage& page, const Snapshot& s, const GroupName& name, const
     }
     page.more(tree.rows().size() - shown);
     write_under_way(page, s, name);
+    write_silent(page, s, name.first);
 }
 
 }  // namespace

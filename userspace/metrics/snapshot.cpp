@@ -30,6 +30,17 @@ ProbeStatus probe_delta(ProbeStatus now, const ProbeStatus& before)
     return now;
 }
 
+std::vector<CallFacts> calls_since(const std::vector<CallFacts>& before, std::vector<CallFacts> now)
+{
+    for (CallFacts& call : now) {
+        const auto old = std::find_if(before.begin(), before.end(), [&call](const CallFacts& c) {
+            return c.client == call.client && c.call == call.call;
+        });
+        call.begun -= old == before.end() ? 0 : std::min(old->begun, call.begun);
+    }
+    return now;
+}
+
 }  // namespace
 
 const char* state_name(ProbeState state)
@@ -78,7 +89,7 @@ Snapshot advance(Snapshot& shown, Snapshot now)
         }
     }
     d.gauges = now.gauges;
-    d.calls = now.calls;
+    d.calls = calls_since(shown.calls, now.calls);
     shown = std::move(now);
     return d;
 }

@@ -49,6 +49,7 @@ struct CallFacts {
     std::string call;
     std::string question;  // in plain words; may be empty
     std::string within;    // the call of the same client that makes this one; may be empty
+    uint64_t begun = 0;    // how often it was called, ended or not, in all processes
 };
 
 enum class ProbeState { kOk, kDegraded, kOff };

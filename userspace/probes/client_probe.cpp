@@ -317,7 +317,8 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
         }
         if (entry.too_fast != 0) {
             fast.push_back(name + " (" + std::to_string(entry.too_fast) + " calls per second)");
-        } else if (entry.attached && counts[i].begun == 0) {
+        } else if (entry.attached && counts[i].begun == 0 && entry.question.empty()) {
+            // Somebody asked for just this function. Of the catalog's many go uncalled for a while.
             silent.push_back(name);
         }
     }
@@ -361,7 +362,6 @@ Status ClientProbeImpl::read(Snapshot& into)
         if (!histograms[i].empty()) {
             into.histograms.push_back({kClientCalls, entry.labels, std::move(histograms[i])});
         }
-        into.calls.push_back({entry.labels.at("client"), entry.labels.at("call"), entry.question, entry.within});
     }
     const std::map<uint32_t, UnderWay> calls = attached_ ? under_way() : last_under_way_;
     uint64_t all_under_way = 0;
@@ -370,7 +370,16 @@ Status ClientProbeImpl::read(Snapshot& into)
     }
     add_gauges(calls, into);
     add_counters(into);
-    add_status(counts(&functions->at<sonde_client_function>(0)), all_under_way, into);
+    const std::vector<CallCounts> all = counts(&functions->at<sonde_client_function>(0));
+    for (size_t i = 0; i < entries.size(); ++i) {
+        // Not those of texts: they are told apart at the same place, and counted there.
+        if (entries[i].attached) {
+            const Labels& labels = entries[i].labels;
+            into.calls.push_back(
+                {labels.at("client"), labels.at("call"), entries[i].question, entries[i].within, all[i].begun});
+        }
+    }
+    add_status(all, all_under_way, into);
     return ok();
 }
 
