@@ -67,6 +67,7 @@ struct sonde_client_text {
 
 struct sonde_client_counters {
     __u64 chunks_full;
+    __u64 stopped; /* set by user space: no more events are counted, though the probes are still there */
 };
 
 #ifdef __cplusplus

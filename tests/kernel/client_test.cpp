@@ -10,10 +10,12 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csetjmp>
 #include <fstream>
 #include <functional>
 #include <new>
+#include <thread>
 
 #include "tests/fixtures/traced.h"
 #include "tests/kernel/load_run.h"
@@ -281,7 +283,7 @@ TEST_F(ClientCalls, TooManyAreLetGoAndTheOthersStayRight)
             ++notes.sleeps;
         }
     });
-    const auto probe = attached(traced, "sonde_test_*s", {.calls_per_second = 1000});  // both functions
+    const auto probe = attached(traced, "sonde_test_*s", {.calls_per_second = 1000, .budget = 0});  // both
     ASSERT_TRUE(traced.run([&probe] { probe->maintain(); }));
     const Snapshot snapshot = read(*probe);
     EXPECT_EQ(snapshot.probes[0].reason.find("let go, called too often: sonde_test_recurses ("), 0U)
@@ -292,6 +294,75 @@ TEST_F(ClientCalls, TooManyAreLetGoAndTheOthersStayRight)
     EXPECT_GT(sleeps.count(), static_cast<uint64_t>(traced.notes().sleeps) / 2);
     EXPECT_LE(sleeps.count(), static_cast<uint64_t>(traced.notes().sleeps));
     EXPECT_LE(sleeps.max_ns, traced.notes().longest_ns);
+}
+
+TEST_F(ClientCalls, TheDearestAreLetGoForTheBudget)
+{
+    const Traced traced([](Traced::Notes& notes) {
+        for (const uint64_t end = now_ns() + 3000 * kMs; now_ns() < end;) {
+            for (int i = 0; i < 200; ++i) {
+                notes.result += sonde_test_recurses(1);
+            }
+            sonde_test_sleeps(1 * kMs);
+            ++notes.sleeps;
+        }
+    });
+    const auto probe = attached(traced, "sonde_test_*s", {.calls_per_second = UINT64_MAX, .budget = 0.05});
+    ASSERT_TRUE(traced.run([&probe] { probe->maintain(); }));
+    const Snapshot snapshot = read(*probe);
+    const std::string& reason = snapshot.probes[0].reason;
+    EXPECT_EQ(reason.find("let go, over the budget of 5% of a CPU for each process: sonde_test_recurses ("), 0U)
+        << reason;
+    EXPECT_EQ(reason.find("sonde_test_sleeps"), std::string::npos) << reason;
+    EXPECT_LT(calls(snapshot, "sonde_test_recurses").count(), static_cast<uint64_t>(traced.notes().result) / 2);
+    EXPECT_GT(calls(snapshot, "sonde_test_sleeps").count(), static_cast<uint64_t>(traced.notes().sleeps) / 2);
+}
+
+// Two processes of one name share a series; what is counted in one that has ended stays.
+TEST_F(ClientCalls, ProcessesThatComeAndGoAreCountedTogether)
+{
+    const auto work = [](Traced::Notes&) {
+        for (int i = 0; i < 50; ++i) {
+            sonde_test_sleeps(kMs);
+        }
+    };
+    auto first = std::make_unique<Traced>(work);
+    const auto probe = attached(*first, "sonde_test_sleeps");
+    ASSERT_TRUE(first->run());
+    first.reset();  // it ends
+    const Traced second(work);
+    Result<CallTargets> found = find_call_targets({{std::to_string(second.pid()), "sonde_test_sleeps"}}, RootedFs());
+    ASSERT_TRUE(found) << found.error().what;
+    ASSERT_TRUE(probe->add(found->targets.at(0)));
+    ASSERT_TRUE(probe->add(found->targets.at(0))) << "it is there already";
+    ASSERT_TRUE(second.run([&probe] { probe->maintain(); }));
+    const Snapshot snapshot = read(*probe);
+    EXPECT_EQ(snapshot.histograms.size(), 1U);
+    EXPECT_EQ(calls(snapshot, "sonde_test_sleeps").count(), 100U);
+    EXPECT_EQ(snapshot.probes[0].events, 100U);
+    EXPECT_EQ(snapshot.probes[0].discarded, (std::map<std::string, uint64_t>()));
+    for (int i = 0; i < 100 && probe->extent().processes > 1; ++i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(20));
+        probe->maintain();
+    }
+    EXPECT_EQ(probe->extent().processes, 1U) << "of a process that has ended nothing is left";
+}
+
+TEST_F(ClientCalls, WhatIsUnderWayIsShown)
+{
+    const Traced traced([](Traced::Notes&) { sonde_test_sleeps(300 * kMs); });
+    const auto probe = attached(traced, "sonde_test_sleeps");
+    double in_flight = 0, longest_s = 0;
+    ASSERT_TRUE(traced.run([&] {
+        for (const GaugeSeries& gauge : read(*probe).gauges) {
+            double& most = gauge.name == kClientInFlight ? in_flight : longest_s;
+            most = std::max(most, gauge.value);
+        }
+    }));
+    EXPECT_EQ(in_flight, 1);
+    EXPECT_GT(longest_s, 0.02);
+    EXPECT_LT(longest_s, 1.0);
+    EXPECT_TRUE(read(*probe).gauges.empty());
 }
 
 TEST_F(ClientCalls, AreLeftAsTheyWereWhenTracingEnds)

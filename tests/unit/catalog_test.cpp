@@ -143,9 +143,10 @@ TEST(Catalog, WhatIsBuiltInIsWithoutProblems)
     const Catalog catalog = Catalog::load("/nonexistent", problems);
     EXPECT_EQ(problems, std::vector<std::string>{});
     EXPECT_EQ(catalog.clients().size(), embedded_clients().size());
-    for (const char* name : {"geth", "bsc", "bor", "erigon", "nitro", "reth", "lighthouse", "prysm", "mev-boost",
-                             "mev-boost-relay", "anvil", "postgresql", "redis", "leveldb", "pebble", "mdbx", "rocksdb",
-                             "besu", "teku", "nethermind"}) {
+    for (const char* name : {"geth",  "bsc",        "bor",   "erigon",    "nitro",
+                             "reth",  "lighthouse", "prysm", "mev-boost", "mev-boost-relay",
+                             "anvil", "postgresql", "redis", "leveldb",   "pebble",
+                             "mdbx",  "rocksdb",    "besu",  "teku",      "nethermind"}) {
         EXPECT_NE(catalog.find(name), nullptr) << name;
     }
     for (const CatalogClient& client : catalog.clients()) {

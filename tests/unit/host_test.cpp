@@ -300,14 +300,17 @@ TEST(CgroupOwner, IsAUnitOrAContainer)
 
 TEST_F(HostTest, TheListeningPortsOfOneProcess)
 {
-    const std::string head = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
+    const std::string head =
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n";
     const auto line = [](const std::string& port, const std::string& state, int inode) {
-        return "   0: 0100007F:" + port + " 00000000:0000 " + state + " 00000000:00000000 00:00000000 00000000     0        0 " +
-               std::to_string(inode) + " 1 0000000000000000 100 0 0 10 0\n";
+        return "   0: 0100007F:" + port + " 00000000:0000 " + state +
+               " 00000000:00000000 00:00000000 00000000     0        0 " + std::to_string(inode) +
+               " 1 0000000000000000 100 0 0 10 0\n";
     };
     write("/proc/7/net/tcp", head + line("2161", "0A", 11) + line("2162", "0A", 12) + line("2163", "01", 13));
     std::filesystem::create_directories(root_ + "/proc/7/fd");
-    for (const auto& [fd, to] : {std::pair{"3", "socket:[11]"}, std::pair{"4", "socket:[13]"}, std::pair{"5", "/dev/null"}}) {
+    for (const auto& [fd, to] :
+         {std::pair{"3", "socket:[11]"}, std::pair{"4", "socket:[13]"}, std::pair{"5", "/dev/null"}}) {
         std::filesystem::create_symlink(to, root_ + "/proc/7/fd/" + fd);
     }
     EXPECT_EQ(ports_of_process(fs(), 7), Ports{0x2161});

@@ -190,8 +190,8 @@ bool ClientFinder::fits(const CatalogRule& rule, const ProcessInfo& process)
     }
     if (!rule.function.empty()) {
         const std::vector<std::string> patterns = function_rules(*catalog_);
-        const auto index = static_cast<uint32_t>(std::find(patterns.begin(), patterns.end(), rule.function) -
-                                                 patterns.begin());
+        const auto index =
+            static_cast<uint32_t>(std::find(patterns.begin(), patterns.end(), rule.function) - patterns.begin());
         const auto& functions = report->functions;
         if (std::none_of(functions.begin(), functions.end(), [index](const FunctionSymbol& f) {
                 return std::find(f.matched.begin(), f.matched.end(), index) != f.matched.end();
@@ -345,9 +345,12 @@ std::vector<ClientTarget> targets_of(const FoundClient& found, const ClientSelec
 {
     std::vector<ClientTarget> targets;
     for (const ClientProgram& program : found.programs) {
-        ClientTarget target{found.process.pid, found.client->client,
-                            found.name,        program.path,
-                            program.file,      has_seccomp_filter(fs, found.process.pid),
+        ClientTarget target{found.process.pid,
+                            found.client->client,
+                            found.name,
+                            program.path,
+                            program.file,
+                            has_seccomp_filter(fs, found.process.pid),
                             {}};
         for (const ProgramCall& call : program.calls) {
             if (!call.sites.copies.empty() && selection.wants(*call.call)) {

@@ -24,7 +24,7 @@ struct ProgramCall {
 
 // What is known of one file that clients run: its program, or a shared object in it.
 struct ClientProgram {
-    std::string path;                // as the kernel can open it, while the process that it was read for lives
+    std::string path;  // as the kernel can open it, while the process that it was read for lives
     FileIdentity file;
     BinaryFacts facts;
     std::vector<ProgramCall> calls;  // all of the catalog's, in its order
@@ -39,8 +39,8 @@ struct FoundClient {
     std::vector<std::string> problems;  // files that could not be read
 };
 
-// Finds clients among processes. Keeps what it has read of a file for as long as the file stays what it is: of a process
-// that comes again, nothing is read twice. One thread.
+// Finds clients among processes. Keeps what it has read of a file for as long as the file stays what it is: of a
+// process that comes again, nothing is read twice. One thread.
 class ClientFinder {
   public:
     // Both must outlive it, and what it returns.
@@ -59,8 +59,8 @@ class ClientFinder {
 
     [[nodiscard]] const SymbolReport* facts_of(pid_t pid);
     [[nodiscard]] bool fits(const CatalogRule& rule, const ProcessInfo& process);
-    void add_program(const ProcessInfo& process, const std::string& path,
-                     const std::vector<const CatalogCall*>& calls, const CatalogClient& client, FoundClient& into);
+    void add_program(const ProcessInfo& process, const std::string& path, const std::vector<const CatalogCall*>& calls,
+                     const CatalogClient& client, FoundClient& into);
 
     const Catalog* catalog_;
     const RootedFs* fs_;
@@ -73,8 +73,8 @@ class ClientFinder {
 
 // Which calls of the clients that were found are to be timed.
 struct ClientSelection {
-    std::set<std::string> clients;    // empty: all
-    std::vector<std::string> calls;   // globs; empty: all but hot ones
+    std::set<std::string> clients;   // empty: all
+    std::vector<std::string> calls;  // globs; empty: all but hot ones
     [[nodiscard]] bool wants(const CatalogClient& client) const;
     [[nodiscard]] bool wants(const CatalogCall& call) const;
 };

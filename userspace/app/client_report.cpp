@@ -44,7 +44,9 @@ std::string runtime_of(const CatalogClient& client, const BinaryFacts& facts)
         return "rustc " + behind.substr(0, behind.find_first_of(" ;"));
     }
     const std::string compiler = facts.compilers.substr(0, facts.compilers.find(';'));
-    return std::string(client.runtime == "rust" ? "Rust" : client.runtime == "nim" ? "Nim" : "C/C++") +
+    return std::string(client.runtime == "rust"  ? "Rust"
+                       : client.runtime == "nim" ? "Nim"
+                                                 : "C/C++") +
            (compiler.empty() ? "" : " (" + compiler + ")");
 }
 

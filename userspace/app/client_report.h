@@ -26,10 +26,10 @@ struct CallReport {
 struct ClientReport {
     FoundClient client;  // of the first process
     std::vector<pid_t> pids;
-    std::string version;     // empty: the program does not say
-    std::string runtime;     // "go1.26.4", "rustc 1.95.0", "C/C++ (GCC 12.2.0)", "Java"
-    std::string symbols;     // "symbol table", "Go's function table (stripped)", "dynamic symbols only", "none"
-    std::string owner;       // see cgroup_owner
+    std::string version;  // empty: the program does not say
+    std::string runtime;  // "go1.26.4", "rustc 1.95.0", "C/C++ (GCC 12.2.0)", "Java"
+    std::string symbols;  // "symbol table", "Go's function table (stripped)", "dynamic symbols only", "none"
+    std::string owner;    // see cgroup_owner
     std::vector<uint16_t> ports;
     std::vector<CallReport> calls;
     std::string what_would_help;  // empty unless no call can be timed

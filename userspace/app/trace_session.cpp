@@ -159,7 +159,7 @@ Status TraceSession::load_client(const SessionConfig& config, const KernelFeatur
         }
         std::move(news.targets.begin(), news.targets.end(), std::back_inserter(targets));
     }
-    Result<std::unique_ptr<ClientProbe>> client = load_client_probe(std::move(targets), features);
+    Result<std::unique_ptr<ClientProbe>> client = load_client_probe(std::move(targets), features, config.call_limits);
     if (!client) {
         return client.error();
     }

@@ -23,6 +23,7 @@ struct SessionConfig {
     TaskFilter filter;
     std::vector<ClientTarget> clients;   // whose functions are timed, whatever the filter
     std::shared_ptr<ClientWatch> watch;  // finds more of them, now and later; null: none
+    CallLimits call_limits;
     std::string btf_file;
     TaskStore task_store = TaskStore::kAuto;
     bool by_pid = false;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //
-// What is known of node clients, databases and libraries: how a process of one is recognised, and which of its functions
-// answer which question. Data, from files: clients/README.md says what they hold. Values only, no thread rule.
+// What is known of node clients, databases and libraries: how a process of one is recognised, and which of its
+// functions answer which question. Data, from files: clients/README.md says what they hold. Values only, no thread
+// rule.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +20,8 @@ namespace sonde {
 enum class CallRate { kCold, kWarm, kHot };
 [[nodiscard]] const char* rate_name(CallRate rate);  // "cold", "warm", "hot"
 
-// Where a function's argument leads to a text: a Go string at `text_at` in the struct that argument `argument` (the first
-// is 1) points to. Calls with one of the texts `known` have a distribution of their own, all others share one.
+// Where a function's argument leads to a text: a Go string at `text_at` in the struct that argument `argument` (the
+// first is 1) points to. Calls with one of the texts `known` have a distribution of their own, all others share one.
 struct CallText {
     unsigned argument = 0;
     unsigned text_at = 0;
@@ -29,8 +30,8 @@ struct CallText {
 
 // The calls that one question is about.
 struct CatalogCall {
-    std::string call;      // label of metrics
-    std::string question;  // for people
+    std::string call;                    // label of metrics
+    std::string question;                // for people
     std::vector<std::string> functions;  // NamePatterns
     std::string usdt_begin;              // "PROVIDER:NAME"; empty: functions
     std::vector<std::string> usdt_ends;
@@ -61,8 +62,8 @@ struct CatalogClient {
     std::string kind;
     std::string runtime;
     std::vector<CatalogRule> detect;  // one of these; none: a library
-    std::string like;               // the client whose calls and libraries it has too; empty: none
-    std::vector<std::string> uses;  // libraries
+    std::string like;                 // the client whose calls and libraries it has too; empty: none
+    std::vector<std::string> uses;    // libraries
     std::map<std::string, uint16_t> ports;
     std::string version_mark;
     std::string object;  // glob, of the name of the shared object that its calls are in; empty: the program itself

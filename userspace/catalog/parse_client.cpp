@@ -93,11 +93,10 @@ CatalogRule rule_of(const YAML::Node& node)
 {
     CatalogRule rule;
     Fields fields;
-    for (const auto& [key, into] :
-         {std::pair{"go_main", &rule.go_main}, std::pair{"go_package", &rule.go_package},
-          std::pair{"go_dependency", &rule.go_dependency}, std::pair{"executable", &rule.executable},
-          std::pair{"command", &rule.command}, std::pair{"function", &rule.function},
-          std::pair{"thread", &rule.thread}}) {
+    for (const auto& [key, into] : {std::pair{"go_main", &rule.go_main}, std::pair{"go_package", &rule.go_package},
+                                    std::pair{"go_dependency", &rule.go_dependency},
+                                    std::pair{"executable", &rule.executable}, std::pair{"command", &rule.command},
+                                    std::pair{"function", &rule.function}, std::pair{"thread", &rule.thread}}) {
         fields[key] = [into = into](const YAML::Node& value) { *into = text_of(value); };
     }
     read_fields(node, fields);
@@ -118,47 +117,47 @@ CatalogCall call_of(const YAML::Node& node)
     CatalogCall call;
     bool has_rate = false;
     read_fields(
-        node,
-        {{"call", [&](const YAML::Node& v) { call.call = label_of(v, '_'); }},
-         {"question",
-          [&](const YAML::Node& v) {
-              call.question = text_of(v);
-              if (call.question.size() > kMaxQuestion) {
-                  refuse(v, "a question of more than " + std::to_string(kMaxQuestion) + " characters");
-              }
-          }},
-         {"functions", [&](const YAML::Node& v) { call.functions = texts_of(v); }},
-         {"usdt",
-          [&](const YAML::Node& v) {
-              read_fields(v, {{"begin", [&](const YAML::Node& b) { call.usdt_begin = text_of(b); }},
-                              {"end", [&](const YAML::Node& e) { call.usdt_ends = texts_of(e); }}});
-          }},
-         {"rate",
-          [&](const YAML::Node& v) {
-              call.rate = rate_of(v);
-              has_rate = true;
-          }},
-         {"within", [&](const YAML::Node& v) { call.within = label_of(v, '_'); }},
-         {"counts", [&](const YAML::Node& v) { call.counts = label_of(v, '_'); }},
-         {"method",
-          [&](const YAML::Node& v) {
-              constexpr unsigned kMostArguments = 5;
-              constexpr size_t kMostKnown = 256, kMostCharacters = 40;
-              constexpr unsigned kMostBytes = 4096;
-              CallText method;
-              read_fields(v,
-                          {{"argument", [&](const YAML::Node& n) { method.argument = number_of(n, 1, kMostArguments); }},
-                           {"text_at", [&](const YAML::Node& n) { method.text_at = number_of(n, 0, kMostBytes); }},
-                           {"known", [&](const YAML::Node& n) { method.known = texts_of(n); }}});
-              if (method.argument == 0 || method.known.empty() || method.known.size() > kMostKnown ||
-                  std::any_of(method.known.begin(), method.known.end(),
-                              [](const std::string& text) { return text.size() > kMostCharacters; })) {
-                  refuse(v, "'argument' and a list 'known' of up to " + std::to_string(kMostKnown) +
-                                " texts of up to " + std::to_string(kMostCharacters) + " characters are needed");
-              }
-              call.method = method;
-          }},
-         {"note", [&](const YAML::Node& v) { call.note = text_of(v); }}});
+        node, {{"call", [&](const YAML::Node& v) { call.call = label_of(v, '_'); }},
+               {"question",
+                [&](const YAML::Node& v) {
+                    call.question = text_of(v);
+                    if (call.question.size() > kMaxQuestion) {
+                        refuse(v, "a question of more than " + std::to_string(kMaxQuestion) + " characters");
+                    }
+                }},
+               {"functions", [&](const YAML::Node& v) { call.functions = texts_of(v); }},
+               {"usdt",
+                [&](const YAML::Node& v) {
+                    read_fields(v, {{"begin", [&](const YAML::Node& b) { call.usdt_begin = text_of(b); }},
+                                    {"end", [&](const YAML::Node& e) { call.usdt_ends = texts_of(e); }}});
+                }},
+               {"rate",
+                [&](const YAML::Node& v) {
+                    call.rate = rate_of(v);
+                    has_rate = true;
+                }},
+               {"within", [&](const YAML::Node& v) { call.within = label_of(v, '_'); }},
+               {"counts", [&](const YAML::Node& v) { call.counts = label_of(v, '_'); }},
+               {"method",
+                [&](const YAML::Node& v) {
+                    constexpr unsigned kMostArguments = 5;
+                    constexpr size_t kMostKnown = 256, kMostCharacters = 40;
+                    constexpr unsigned kMostBytes = 4096;
+                    CallText method;
+                    read_fields(
+                        v,
+                        {{"argument", [&](const YAML::Node& n) { method.argument = number_of(n, 1, kMostArguments); }},
+                         {"text_at", [&](const YAML::Node& n) { method.text_at = number_of(n, 0, kMostBytes); }},
+                         {"known", [&](const YAML::Node& n) { method.known = texts_of(n); }}});
+                    if (method.argument == 0 || method.known.empty() || method.known.size() > kMostKnown ||
+                        std::any_of(method.known.begin(), method.known.end(),
+                                    [](const std::string& text) { return text.size() > kMostCharacters; })) {
+                        refuse(v, "'argument' and a list 'known' of up to " + std::to_string(kMostKnown) +
+                                      " texts of up to " + std::to_string(kMostCharacters) + " characters are needed");
+                    }
+                    call.method = method;
+                }},
+               {"note", [&](const YAML::Node& v) { call.note = text_of(v); }}});
     if (call.call.empty() || call.question.empty() || !has_rate) {
         refuse(node, "a call needs 'call', 'question' and 'rate'");
     }
@@ -188,33 +187,33 @@ std::vector<Item> items_of(const YAML::Node& node, Item (*read)(const YAML::Node
     if (!node.IsSequence()) {
         refuse(node, "a list (- ...) is expected here");
     }
-    std::transform(node.begin(), node.end(), std::back_inserter(items), [read](const auto& each) { return read(each); });
+    std::transform(node.begin(), node.end(), std::back_inserter(items),
+                   [read](const auto& each) { return read(each); });
     return items;
 }
 
 CatalogClient client_of(const YAML::Node& node)
 {
     CatalogClient client;
-    read_fields(
-        node,
-        {{"client", [&](const YAML::Node& v) { client.client = label_of(v, '-'); }},
-         {"title", [&](const YAML::Node& v) { client.title = text_of(v); }},
-         {"kind",
-          [&](const YAML::Node& v) {
-              client.kind = one_of(v, {"execution", "consensus", "builder", "rollup", "database", "library"});
-          }},
-         {"runtime",
-          [&](const YAML::Node& v) {
-              client.runtime = one_of(v, {"go", "rust", "c", "c++", "java", "dotnet", "node", "nim"});
-          }},
-         {"detect", [&](const YAML::Node& v) { client.detect = items_of(v, rule_of); }},
-         {"uses", [&](const YAML::Node& v) { client.uses = texts_of(v); }},
-         {"like", [&](const YAML::Node& v) { client.like = label_of(v, '-'); }},
-         {"ports", [&](const YAML::Node& v) { client.ports = ports_of(v); }},
-         {"version_mark", [&](const YAML::Node& v) { client.version_mark = text_of(v); }},
-         {"object", [&](const YAML::Node& v) { client.object = text_of(v); }},
-         {"without_symbols", [&](const YAML::Node& v) { client.without_symbols = text_of(v); }},
-         {"calls", [&](const YAML::Node& v) { client.calls = items_of(v, call_of); }}});
+    read_fields(node,
+                {{"client", [&](const YAML::Node& v) { client.client = label_of(v, '-'); }},
+                 {"title", [&](const YAML::Node& v) { client.title = text_of(v); }},
+                 {"kind",
+                  [&](const YAML::Node& v) {
+                      client.kind = one_of(v, {"execution", "consensus", "builder", "rollup", "database", "library"});
+                  }},
+                 {"runtime",
+                  [&](const YAML::Node& v) {
+                      client.runtime = one_of(v, {"go", "rust", "c", "c++", "java", "dotnet", "node", "nim"});
+                  }},
+                 {"detect", [&](const YAML::Node& v) { client.detect = items_of(v, rule_of); }},
+                 {"uses", [&](const YAML::Node& v) { client.uses = texts_of(v); }},
+                 {"like", [&](const YAML::Node& v) { client.like = label_of(v, '-'); }},
+                 {"ports", [&](const YAML::Node& v) { client.ports = ports_of(v); }},
+                 {"version_mark", [&](const YAML::Node& v) { client.version_mark = text_of(v); }},
+                 {"object", [&](const YAML::Node& v) { client.object = text_of(v); }},
+                 {"without_symbols", [&](const YAML::Node& v) { client.without_symbols = text_of(v); }},
+                 {"calls", [&](const YAML::Node& v) { client.calls = items_of(v, call_of); }}});
     if (client.client.empty() || client.title.empty() || client.kind.empty() || client.runtime.empty()) {
         refuse(node, "a client needs 'client', 'title', 'kind' and 'runtime'");
     }

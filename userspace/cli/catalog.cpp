@@ -33,7 +33,7 @@ std::string list_text(const Catalog& catalog, const Paint& paint)
 {
     constexpr size_t kName = 18, kKind = 11, kRuntime = 9, kCalls = 7;
     std::string text = paint(kDim, pad("client", kName) + pad("kind", kKind) + pad("runtime", kRuntime) +
-                                 pad("calls", kCalls) + "what it is") +
+                                       pad("calls", kCalls) + "what it is") +
                        "\n";
     for (const CatalogClient& client : catalog.clients()) {
         text += printable(pad(client.client, kName) + pad(client.kind, kKind) + pad(client.runtime, kRuntime) +
@@ -101,7 +101,7 @@ Json client_json(const CatalogClient& client)
                          {"usdt_ends", call.usdt_ends},
                          {"note", call.note}});
     }
-    return {{"client", client.client}, {"title", client.title}, {"kind", client.kind},   {"runtime", client.runtime},
+    return {{"client", client.client}, {"title", client.title}, {"kind", client.kind},      {"runtime", client.runtime},
             {"uses", client.uses},     {"file", client.file},   {"calls", std::move(calls)}};
 }
 
@@ -136,7 +136,8 @@ int run_catalog(const std::vector<std::string>& arguments)
     bool functions = false;
     CLI::App app;
     app.name("sonde catalog");
-    app.description("Shows the node clients, databases and libraries that sonde knows, and which of their calls it can time.");
+    app.description(
+        "Shows the node clients, databases and libraries that sonde knows, and which of their calls it can time.");
     app.footer(
         "Examples:\n"
         "  sonde catalog                       all of them, a line each\n"

@@ -69,7 +69,8 @@ std::string client_text(const ClientReport& report, size_t width, const Paint& p
 {
     const CatalogClient& client = *report.client.client;
     const ProcessInfo& process = report.client.process;
-    std::string head = client.client + (report.version.empty() ? "" : " " + report.version) + ", " + pids_text(report.pids);
+    std::string head =
+        client.client + (report.version.empty() ? "" : " " + report.version) + ", " + pids_text(report.pids);
     head += report.owner.empty() ? "" : ", " + report.owner;
     std::string text = paint(kBold, printable(head)) + "\n";
     std::vector<std::string> program{process.executable};

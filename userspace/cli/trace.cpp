@@ -29,6 +29,7 @@ namespace sonde::cli {
 namespace {
 
 constexpr const char* kTrace = "trace";
+constexpr double kClientBudget = 0.01;  // of a CPU
 const std::map<std::string, ProbeKind> kProbes{
     {"sched", ProbeKind::kSched}, {"block", ProbeKind::kBlock}, {"tcp", ProbeKind::kTcp}};
 const std::map<std::string, TaskStore> kTaskStores{
@@ -45,6 +46,7 @@ struct TraceOptions {
     std::vector<std::string> uprobes;
     std::vector<std::string> clients;
     std::vector<std::string> calls;
+    std::optional<double> budget;
     std::string output = "text";
     std::string color = "auto";
     std::string task_store = "auto";
@@ -107,6 +109,12 @@ void add_options(CLI::App& app, TraceOptions& options)
         ->delimiter(',')
         ->type_name("PATTERN")
         ->allow_extra_args(false);
+    app.add_option(
+           "--budget", options.budget,
+           "How much of one CPU the probes in a process may cost it, in percent, before the dearest are let go\n"
+           "(--client: 1, --uprobe: 10; 0: no limit)")
+        ->type_name("PERCENT")
+        ->check(CLI::Range(0.0, 100.0));
     app.add_option("-o,--output", options.output, "text, json (a line per document) or prom (Prometheus text)")
         ->type_name("FORMAT")
         ->check(CLI::IsMember({"text", "json", "prom"}));
@@ -336,6 +344,11 @@ int run_session(const TraceOptions& options, LoopConfig loop, Target target, std
     config.filter = target.filter;
     config.clients = std::move(target.clients);
     config.watch = target.watch;
+    if (options.budget) {
+        config.call_limits.budget = *options.budget / 100;
+    } else if (target.watch) {
+        config.call_limits.budget = kClientBudget;
+    }
     config.btf_file = options.btf;
     config.task_store = kTaskStores.at(options.task_store);
     config.by_pid = options.by_pid;

@@ -228,7 +228,7 @@ void write_section(TextPage& page, const Snapshot& s, const Family& family)
     if (!list.empty() && !family.note.empty()) {
         page.paragraph(Paint::kDim, 2, std::string(family.note));
     }
-    if (!list.empty() && family.name == kClientCalls) {
+    if (family.name == kClientCalls) {
         write_calls(page, s, list);
     } else if (!list.empty()) {
         write_table(page, family, std::move(list));

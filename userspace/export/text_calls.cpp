@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -125,8 +126,8 @@ void write_heading(TextPage& page, const Snapshot& s, const GroupName& name)
     text += name.first == name.second ? "" : ", process " + page.label(name.second);
     std::string events;
     for (const CounterSeries& counter : s.counters) {
-        if (counter.name == kClientEvents && counter.value != 0 && group_of(counter.labels) == name && s.duration_s > 0 &&
-            counter.labels.contains("event")) {
+        if (counter.name == kClientEvents && counter.value != 0 && group_of(counter.labels) == name &&
+            s.duration_s > 0 && counter.labels.contains("event")) {
             std::string what = page.label(counter.labels.at("event"));
             std::replace(what.begin(), what.end(), '_', ' ');
             events += (events.empty() ? "" : ", ") + what + " " +
@@ -207,8 +208,7 @@ void write_group(TextPage& page, const Snapshot& s, const GroupName& name, const
     bool nested = false;
     for (size_t i = 0; i < shown; ++i) {
         const TreeRow& row = tree.rows()[i];
-        const double per_s =
-            s.duration_s > 0 ? static_cast<double>(row.series->histogram.count()) / s.duration_s : 0;
+        const double per_s = s.duration_s > 0 ? static_cast<double>(row.series->histogram.count()) / s.duration_s : 0;
         rows.push_back({{std::string(2 * row.depth, ' ') + page.label(call_of(row.series->labels)), rate_text(per_s),
                          share_text(row)},
                         &row.series->histogram});
@@ -244,8 +244,16 @@ void write_calls(TextPage& page, const Snapshot& s, const std::vector<const Hist
     std::vector<std::pair<GroupName, std::pair<uint64_t, Group>>> sorted(groups.begin(), groups.end());
     std::stable_sort(sorted.begin(), sorted.end(),
                      [](const auto& a, const auto& b) { return a.second.first > b.second.first; });
+    std::set<std::string> silent;  // clients without a call that ended
+    for (const CallFacts& facts : s.calls) {
+        silent.insert(facts.client);
+    }
     for (const auto& [name, group] : sorted) {
         write_group(page, s, name, group.second);
+        silent.erase(name.first);
+    }
+    for (const std::string& client : silent) {
+        write_silent(page, s, client);
     }
 }
 

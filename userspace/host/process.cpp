@@ -52,7 +52,8 @@ std::string cgroup_path(const std::string& text)
 
 bool is_hex(std::string_view text)
 {
-    return std::all_of(text.begin(), text.end(), [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
+    return std::all_of(text.begin(), text.end(),
+                       [](char c) { return std::isxdigit(static_cast<unsigned char>(c)) != 0; });
 }
 
 // The number of a container, shortened as its tools do; empty if there is none.
@@ -146,9 +147,9 @@ std::vector<std::string> thread_names(const RootedFs& fs, pid_t pid)
 // "/kubepods.slice/kubepods-podUID.slice/cri-containerd-ID.scope".
 std::string cgroup_owner(const std::string& cgroup)
 {
-    constexpr std::array kEngines{std::pair{"docker", "docker"},      std::pair{"libpod", "podman"},
-                                  std::pair{"kubepods", "pod"},       std::pair{"containerd", "container"},
-                                  std::pair{"crio", "container"},     std::pair{"lxc", "lxc"},
+    constexpr std::array kEngines{std::pair{"docker", "docker"},    std::pair{"libpod", "podman"},
+                                  std::pair{"kubepods", "pod"},     std::pair{"containerd", "container"},
+                                  std::pair{"crio", "container"},   std::pair{"lxc", "lxc"},
                                   std::pair{"machine", "container"}};
     std::string unit;
     std::istringstream parts(cgroup);

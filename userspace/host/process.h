@@ -16,12 +16,12 @@ namespace sonde {
 
 struct ProcessInfo {
     pid_t pid = 0;
-    uint64_t start_ticks = 0;           // since boot; with the pid it names the process for good
-    std::string comm;                   // what it calls itself
-    std::string executable;             // path in its own mount namespace; empty for a kernel thread
-    bool executable_replaced = false;   // the file is no longer there: upgraded, or deleted
-    std::vector<std::string> command;   // its command line, as far as it is kept here
-    std::string cgroup;                 // path in the hierarchy of version 2, or of systemd's in version 1
+    uint64_t start_ticks = 0;          // since boot; with the pid it names the process for good
+    std::string comm;                  // what it calls itself
+    std::string executable;            // path in its own mount namespace; empty for a kernel thread
+    bool executable_replaced = false;  // the file is no longer there: upgraded, or deleted
+    std::vector<std::string> command;  // its command line, as far as it is kept here
+    std::string cgroup;                // path in the hierarchy of version 2, or of systemd's in version 1
 };
 
 // All processes, kernel threads included.

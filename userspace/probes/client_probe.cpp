@@ -3,9 +3,12 @@
 
 #include <bpf/bpf.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <iterator>
 #include <map>
 #include <set>
@@ -39,6 +42,14 @@ std::string some_of(const std::vector<std::string>& names)
         text += (i == 0 ? "" : ", ") + names[i];
     }
     return text + (names.size() > kNamed ? " and " + std::to_string(names.size() - kNamed) + " more" : "");
+}
+
+// "1.5%"
+std::string percent(double share)
+{
+    std::array<char, 32> text;
+    std::snprintf(text.data(), text.size(), "%.2g%%", share * 100);
+    return text.data();
 }
 
 uint64_t monotonic_ns()
@@ -87,6 +98,7 @@ class ClientProbeImpl final : public ClientProbe {
                                SONDE_CLIENT_FUNCTIONS);
     }
     [[nodiscard]] std::vector<UprobeLinks> release_all();
+    void measure_cost();
     void forget(const ClientProcess& process, const sonde_client_function* rows);
     [[nodiscard]] std::map<uint32_t, UnderWay> under_way() const;
     [[nodiscard]] std::vector<CallCounts> counts(const sonde_client_function* rows) const;
@@ -98,6 +110,8 @@ class ClientProbeImpl final : public ClientProbe {
     std::vector<ClientTarget> first_targets_;
     UprobeKernel kernel_;
     CallLimits limits_;
+    UprobeCost cost_;
+    std::vector<UprobeLinks> own_links_;  // that the cost was measured with
     FunctionRows rows_;
     ClientSeries series_;
     std::vector<std::unique_ptr<ClientProcess>> processes_;  // before rows_ and series_ are gone
@@ -115,6 +129,9 @@ Status ClientProbeImpl::attach()
     Error last{ENOENT, "there is no function to attach to"};
     attached_ = true;
     looked_at_ = Clock::now();
+    if (limits_.budget > 0) {
+        measure_cost();
+    }
     for (ClientTarget& target : first_targets_) {
         if (Status status = add(std::move(target)); !status) {
             last = status.error();
@@ -123,6 +140,29 @@ Status ClientProbeImpl::attach()
     }
     first_targets_.clear();
     return processes_.empty() ? Status(last) : ok();
+}
+
+// Where it cannot be measured there is no budget, but still a limit of calls.
+void ClientProbeImpl::measure_cost()
+{
+    sonde_client_function row{};
+    row.tgid = static_cast<uint32_t>(::getpid());
+    row.series = SONDE_CLIENT_SERIES + 1;  // there is none: nothing is recorded
+    const Result<uint32_t> index = rows_.take(row);
+    if (!index) {
+        return;
+    }
+    const Result<UprobeCost> cost = measure_uprobe_cost([this, &index](uint64_t offset, bool at_end) -> Status {
+        bpf_program* program = at_end ? skel_->progs.sonde_call_end : skel_->progs.sonde_call_begin;
+        Result<UprobeLinks> links = UprobeLinks::attach(
+            ::getpid(), "/proc/self/exe", {{program, offset, rows_.cookie(*index), false, 0}}, kernel_.multi);
+        if (!links) {
+            return links.error();
+        }
+        own_links_.push_back(std::move(*links));
+        return ok();
+    });
+    cost_ = cost ? *cost : UprobeCost{};
 }
 
 Status ClientProbeImpl::add(ClientTarget target)
@@ -156,6 +196,7 @@ std::vector<UprobeLinks> ClientProbeImpl::release_all()
     std::vector<UprobeLinks> links;
     std::transform(processes_.begin(), processes_.end(), std::back_inserter(links),
                    [](const auto& process) { return process->release(); });
+    std::move(own_links_.begin(), own_links_.end(), std::back_inserter(links));
     return links;
 }
 
@@ -198,7 +239,7 @@ void ClientProbeImpl::maintain()
         if (!ended && !process->is_same_program()) {
             status = Error{ESTALE, "process " + std::to_string(process->target().pid) + ": its program has changed"};
         } else if (!ended) {
-            status = process->shed(rows, past.count(), limits_);
+            status = process->shed(rows, past.count(), limits_, cost_);
         }
         if (!status) {
             lost_.push_back(status.error().what);
@@ -304,7 +345,7 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
     status.hook += " on first instructions and returns";
     status.state = ProbeState::kOk;
     uint64_t unfinished = 0;
-    std::vector<std::string> silent, fast;
+    std::vector<std::string> silent, fast, dear;
     for (size_t i = 0; i < counts.size(); ++i) {
         const ClientSeries::Entry& entry = series_.entries()[i];
         const std::string& name = entry.labels.at("call");
@@ -315,8 +356,11 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
                 status.discarded[kDropNames[drop]] += counts[i].drops[drop];
             }
         }
-        if (entry.too_fast != 0) {
-            fast.push_back(name + " (" + std::to_string(entry.too_fast) + " calls per second)");
+        const std::string rate = std::to_string(entry.too_fast) + " calls per second";
+        if (entry.too_dear > 0) {
+            dear.push_back(name + " (" + rate + ", " + percent(entry.too_dear) + ")");
+        } else if (entry.too_fast != 0) {
+            fast.push_back(name + " (" + rate + ")");
         } else if (entry.attached && counts[i].begun == 0 && entry.question.empty()) {
             // Somebody asked for just this function. Of the catalog's many go uncalled for a while.
             silent.push_back(name);
@@ -329,9 +373,11 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
     if (const uint64_t full = read_shared(skel_->bss->counters.chunks_full); full != 0) {
         status.discarded["no room for their distribution"] = full;
     }
+    const std::string over_budget =
+        "let go, over the budget of " + percent(limits_.budget) + " of a CPU for each process: ";
     for (const auto& [what, names] :
-         {std::pair{"let go, called too often: ", &fast}, std::pair{"attached, but not called so far: ", &silent},
-          std::pair{"taken back: ", &lost_}}) {
+         {std::pair{"let go, called too often: ", &fast}, std::pair{over_budget.c_str(), &dear},
+          std::pair{"attached, but not called so far: ", &silent}, std::pair{"taken back: ", &lost_}}) {
         if (!names->empty()) {
             status.state = ProbeState::kDegraded;
             status.reason += (status.reason.empty() ? "" : "; ") + std::string(what) + some_of(*names);

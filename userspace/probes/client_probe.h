@@ -72,10 +72,11 @@ class ClientProbe : public Probe {
 };
 
 // A function that is called more often than this in a process is let go again within a second, and named; so are the
-// most frequent of a process that hits more probes than this.
+// dearest of a process whose probes cost it more than the budget. What a probe costs is measured when they are
+// attached.
 struct CallLimits {
     uint64_t calls_per_second = 20'000;
-    uint64_t probes_per_second = 100'000;
+    double budget = 0.1;  // of the time of one CPU, for each process; 0: none
 };
 
 // Why a call is let alone on this kernel, in a process with or without a filter for its system calls; empty if it is

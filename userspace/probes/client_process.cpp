@@ -112,7 +112,7 @@ Status ClientProcess::take_rows(std::vector<std::string>& refusals)
         if (!index) {
             return index.error().with(name());
         }
-        calls_.push_back({&call, *index, *series, 0, false});
+        calls_.push_back({&call, *index, *series, 0, 0, 0, false});
     }
     if (calls_.empty()) {
         return Error{ENOTSUP, refusals.empty() ? name() + ": there is no function to attach to" : refusals.back()};
@@ -134,8 +134,8 @@ std::vector<UprobePlace> ClientProcess::places() const
         for (const CallSites& copy : call.call->copies) {
             for (size_t i = 0; i < copy.ends.size(); ++i) {
                 const uint64_t semaphore = copy.end_semaphores.empty() ? 0 : copy.end_semaphores[i];
-                all.push_back(
-                    {copy.go ? programs.sonde_go_end : programs.sonde_call_end, copy.ends[i], cookie, false, semaphore});
+                all.push_back({copy.go ? programs.sonde_go_end : programs.sonde_call_end, copy.ends[i], cookie, false,
+                               semaphore});
             }
             if (copy.needs_return_probe()) {
                 all.push_back({programs.sonde_call_returned, copy.function, cookie, true, 0});
@@ -198,26 +198,36 @@ Result<std::unique_ptr<ClientProcess>> ClientProcess::attach(ClientTarget target
     return process;
 }
 
-Status ClientProcess::shed(const sonde_client_function* rows, double past_s, const CallLimits& limits)
+Status ClientProcess::shed(const sonde_client_function* rows, double past_s, const CallLimits& limits,
+                           const UprobeCost& cost)
 {
-    std::vector<std::pair<double, Call*>> rates;  // of probes
+    constexpr double kLatest = 0.5;  // weight of the latest window: blocks come in bursts
+    constexpr double kNsPerSecond = 1e9;
+    std::vector<std::pair<Call*, double>> rates;  // calls per second
     double total = 0;
     for (Call& call : calls_) {
         const sonde_client_function& row = rows[call.row];
-        const uint64_t hits = read_shared(row.begun) + read_shared(row.ended);
-        const double rate = static_cast<double>(hits - call.seen) / past_s;
-        call.seen = hits;
-        total += rate;
-        rates.emplace_back(rate, &call);
+        const uint64_t begun = read_shared(row.begun), ended = read_shared(row.ended);
+        const double begins = static_cast<double>(begun - std::exchange(call.seen_begun, begun)) / past_s;
+        const double ends = static_cast<double>(ended - std::exchange(call.seen_ended, ended)) / past_s;
+        const auto& copies = call.call->copies;
+        const bool stepped = std::any_of(copies.begin(), copies.end(), [](const CallSites& c) { return c.stepped; });
+        const double ns = begins * (stepped ? cost.stepped_ns : cost.emulated_ns) + ends * cost.stepped_ns;
+        call.cost = kLatest * ns / kNsPerSecond + (1 - kLatest) * call.cost;
+        total += call.let_go ? 0 : call.cost;
+        rates.emplace_back(&call, std::max(begins, ends));
     }
-    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first->cost > b.first->cost; });
     bool any = false;
-    for (const auto& [rate, call] : rates) {
-        if (!call->let_go && (rate > 2.0 * static_cast<double>(limits.calls_per_second) ||
-                              total > static_cast<double>(limits.probes_per_second))) {
+    for (const auto& [call, rate] : rates) {
+        const bool too_fast = rate > static_cast<double>(limits.calls_per_second);
+        const bool too_dear = limits.budget > 0 && total > limits.budget;
+        if (!call->let_go && (too_fast || too_dear)) {
             call->let_go = any = true;
-            series_->entries()[call->series].too_fast = static_cast<uint64_t>(rate / 2);
-            total -= rate;
+            ClientSeries::Entry& entry = series_->entries()[call->series];
+            entry.too_fast = static_cast<uint64_t>(rate);
+            entry.too_dear = too_fast ? 0 : call->cost;
+            total -= call->cost;
         }
     }
     if (!any || links_.empty()) {

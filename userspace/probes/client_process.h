@@ -10,6 +10,7 @@
 #include "userspace/base/unique_fd.h"
 #include "userspace/probes/client_probe.h"
 #include "userspace/probes/client_series.h"
+#include "userspace/probes/uprobe_cost.h"
 #include "userspace/probes/uprobe_links.h"
 
 struct client_bpf;
@@ -58,7 +59,9 @@ class ClientProcess {
         const ClientCall* call = nullptr;
         uint32_t row = 0;
         uint32_t series = 0;
-        uint64_t seen = 0;  // probes hit, when looked at last
+        uint64_t seen_begun = 0;  // when looked at last
+        uint64_t seen_ended = 0;
+        double cost = 0;  // the share of a CPU that its probes took of late
         bool let_go = false;
     };
 
@@ -75,9 +78,9 @@ class ClientProcess {
     [[nodiscard]] bool has_ended() const;
     // False after exec, or an upgrade in place and a start of that: the offsets mean nothing in it.
     [[nodiscard]] bool is_same_program() const;
-    // Takes back the probes of functions that were called too often in the past seconds: all probes first, and then
-    // those that may stay are put in place again; for a moment their calls are not seen.
-    Status shed(const sonde_client_function* rows, double past_s, const CallLimits& limits);
+    // Takes back the probes of functions that were called too often, or cost too much, in the past seconds: all probes
+    // first, and then those that may stay are put in place again; for a moment their calls are not seen.
+    Status shed(const sonde_client_function* rows, double past_s, const CallLimits& limits, const UprobeCost& cost);
     // Its probes, for UprobeLinks::close_together. It has none any more.
     [[nodiscard]] UprobeLinks release() { return std::exchange(links_, {}); }
 

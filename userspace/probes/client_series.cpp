@@ -36,7 +36,7 @@ Result<uint32_t> ClientSeries::make(const ClientTarget& target, const ClientCall
         return Error{E2BIG, "more than " + std::to_string(SONDE_CLIENT_SERIES) + " calls to tell apart"};
     }
     const auto index = static_cast<uint32_t>(entries_.size());
-    entries_.push_back({labels, call.question, call.within, call.counts, {}, false, 0});
+    entries_.push_back({labels, call.question, call.within, call.counts, {}, false, 0, 0});
     index_[labels] = index;
     return index;
 }

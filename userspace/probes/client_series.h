@@ -34,6 +34,7 @@ class ClientSeries {
         CallCounts ended_processes;  // of processes that have ended
         bool attached = false;       // in a process, at some time
         uint64_t too_fast = 0;       // calls per second at which it was let go in a process; 0: it was not
+        double too_dear = 0;         // the share of a CPU at which it was; 0: it was not for that
     };
     // `texts_fd`: of the map that the BPF side looks texts up in.
     explicit ClientSeries(int texts_fd) : texts_fd_(texts_fd) {}

@@ -14,7 +14,8 @@ namespace {
 
 class StartProbeImpl final : public StartProbe {
   public:
-    StartProbeImpl(SkelPtr<starts_bpf> skel, ProgramSet programs) : skel_(std::move(skel)), programs_(std::move(programs))
+    StartProbeImpl(SkelPtr<starts_bpf> skel, ProgramSet programs)
+        : skel_(std::move(skel)), programs_(std::move(programs))
     {}
 
     [[nodiscard]] Starts take() override
