@@ -122,7 +122,7 @@ TEST_F(FindClients, TheSitesOfItsCalls)
     EXPECT_EQ(targets[0].calls[0].copies[0].begin, 0x800U + 64);
     EXPECT_EQ(targets[0].calls[0].copies[0].ends, std::vector<uint64_t>{0x800U + 64 + 5});
     EXPECT_FALSE(targets[0].calls[0].copies[0].stepped);
-    EXPECT_TRUE(targets_of(found, {{}, {"no_such_call"}}, fs_).empty());
+    EXPECT_TRUE(targets_of(found, {.calls = {"no_such_call"}}, fs_).empty());
 }
 
 TEST_F(FindClients, AFileThatCannotBeReadIsSaid)

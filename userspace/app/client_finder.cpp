@@ -133,6 +133,11 @@ Catalog load_catalog()
     return catalog;
 }
 
+bool ClientSelection::wants(const ProcessInfo& process) const
+{
+    return (pid == 0 || pid == process.pid) && (comm.empty() || comm == process.comm);
+}
+
 bool ClientSelection::wants(const CatalogClient& client) const
 {
     return clients.empty() || clients.contains(client.client);

@@ -73,8 +73,11 @@ class ClientFinder {
 
 // Which calls of the clients that were found are to be timed.
 struct ClientSelection {
-    std::set<std::string> clients;   // empty: all
-    std::vector<std::string> calls;  // globs; empty: all but hot ones
+    std::set<std::string> clients{};   // empty: all
+    std::vector<std::string> calls{};  // globs; empty: all but hot ones
+    pid_t pid = 0;                     // only this process; 0: any
+    std::string comm{};                // only processes that call themselves so; empty: any
+    [[nodiscard]] bool wants(const ProcessInfo& process) const;
     [[nodiscard]] bool wants(const CatalogClient& client) const;
     [[nodiscard]] bool wants(const CatalogCall& call) const;
 };

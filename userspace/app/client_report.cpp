@@ -71,6 +71,10 @@ CallReport report_call(const ProgramCall& call, bool seccomp, const std::optiona
     }
     report.why = features ? why_not_timed(call.sites, seccomp, *features) : "";
     report.state = report.why.empty() ? CallState::kTimed : CallState::kRefused;
+    if (report.state == CallState::kTimed && !call.refusals.empty()) {
+        report.state = CallState::kPartly;
+        report.why = call.refusals.front();
+    }
     report.dear = std::any_of(call.sites.copies.begin(), call.sites.copies.end(),
                               [](const CallSites& copy) { return copy.stepped; });
     return report;
@@ -83,6 +87,8 @@ const char* state_name(CallState state)
     switch (state) {
         case CallState::kTimed:
             return "can be timed";
+        case CallState::kPartly:
+            return "in part";
         case CallState::kRefused:
             return "let alone";
         case CallState::kAbsent:
@@ -123,7 +129,7 @@ ClientsReport report_clients(const Catalog& catalog, const RootedFs& fs)
         for (const ClientProgram& program : found.programs) {
             for (const ProgramCall& call : program.calls) {
                 report.calls.push_back(report_call(call, seccomp, features));
-                any = any || report.calls.back().state == CallState::kTimed;
+                any = any || report.calls.back().state <= CallState::kPartly;
             }
         }
         report.what_would_help = any ? "" : found.client->without_symbols;

@@ -10,10 +10,11 @@ namespace sonde {
 
 enum class CallState {
     kTimed,    // can be timed
+    kPartly,   // some of its functions can be timed, others are let alone
     kRefused,  // it is there, and is let alone
     kAbsent,   // the program has no function of it
 };
-[[nodiscard]] const char* state_name(CallState state);  // "can be timed", "let alone", "absent"
+[[nodiscard]] const char* state_name(CallState state);  // "can be timed", "in part", "let alone", "absent"
 
 struct CallReport {
     const CatalogCall* call = nullptr;

@@ -33,8 +33,11 @@ void ClientWatch::take(const FoundClient& found, News& into)
     bool any = !targets.empty();
     for (const ClientProgram& program : found.programs) {
         for (const ProgramCall& call : program.calls) {
-            if (selection_.wants(*call.call) && call.sites.copies.empty()) {
-                std::for_each(call.refusals.begin(), call.refusals.end(), say);
+            if (selection_.wants(*call.call)) {
+                const std::string part = call.sites.copies.empty() ? "" : "a part of " + call.call->call + ", ";
+                for (const std::string& refusal : call.refusals) {
+                    say(part + refusal);
+                }
             }
         }
     }
@@ -55,7 +58,7 @@ void ClientWatch::look_at(pid_t pid, News& into)
     if (!file || !known_.insert({{pid, process->start_ticks}, *file}).second) {
         return;
     }
-    const CatalogClient* client = finder_.identify(*process);
+    const CatalogClient* client = selection_.wants(*process) ? finder_.identify(*process) : nullptr;
     if (client != nullptr && selection_.wants(*client)) {
         take(finder_.examine(*process, *client), into);
     }

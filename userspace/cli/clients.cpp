@@ -90,10 +90,10 @@ std::string client_text(const ClientReport& report, size_t width, const Paint& p
         if (call.state == CallState::kAbsent) {
             absent.push_back(call.call->call);
         }
-        if (call.state == CallState::kTimed) {
+        if (call.state <= CallState::kPartly) {
             (call.call->rate == CallRate::kHot ? hot : timed).push_back(call.call->call);
         }
-        if (call.state == CallState::kTimed && call.dear) {
+        if (call.state <= CallState::kPartly && call.dear) {
             dear.push_back(call.call->call);
         }
     }
@@ -104,8 +104,9 @@ std::string client_text(const ClientReport& report, size_t width, const Paint& p
         text += list->empty() ? "" : wrapped(name, *list, width);
     }
     for (const CallReport& call : report.calls) {
-        if (call.state == CallState::kRefused) {
-            text += wrapped_text(call.call->call + " is let alone", call.why, width);
+        if (call.state == CallState::kRefused || call.state == CallState::kPartly) {
+            const char* how = call.state == CallState::kPartly ? " is seen in part, let alone is " : " is let alone";
+            text += wrapped_text(call.call->call + how, call.why, width);
         }
     }
     for (const std::string& problem : report.client.problems) {

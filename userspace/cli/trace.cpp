@@ -99,7 +99,8 @@ void add_options(CLI::App& app, TraceOptions& options)
     app.add_option(
            "--client", options.clients,
            "Time the calls of node clients and databases that are known (see sonde catalog), in processes that\n"
-           "run now and in those that start meanwhile: their names, or all. Only these, unless --probes is given")
+           "run now and in those that start meanwhile: their names, or all; with -p or --comm only there. Only these\n"
+           "calls, unless --probes is given")
         ->delimiter(',')
         ->type_name("NAME")
         ->allow_extra_args(false);
@@ -265,6 +266,8 @@ int choose_clients(const TraceOptions& options, Target& target)
     Catalog catalog = load_catalog();
     ClientSelection selection;
     selection.calls = options.calls;
+    selection.comm = options.comm;
+    selection.pid = options.pid.empty() ? 0 : *parse_pid(options.pid);
     for (const std::string& name : options.clients) {
         const CatalogClient* client = catalog.find(name);
         if (name != "all" && (client == nullptr || client->detect.empty())) {
@@ -456,6 +459,9 @@ int run_trace(const std::vector<std::string>& arguments)
     if (!target) {
         report(kTrace, target.error());
         return target.error().code == EINVAL ? kUsage : kFailed;
+    }
+    if (!options.clients.empty() && !options.cgroup.empty()) {
+        return report_usage(kTrace, "--client and --cgroup cannot be combined");
     }
     if (options.clients.empty() && !options.calls.empty()) {
         return report_usage(kTrace, "--calls says which calls of a --client");
