@@ -52,7 +52,7 @@ class Program:
 
 
 def start_sonde(sonde, program):
-    command = [sonde, "trace", "-o", "json"]
+    command = [sonde, "trace", "--budget", "0", "-o", "json"]
     for function in FUNCTIONS:
         command += ["--uprobe", f"{program.process.pid}:{function}"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
