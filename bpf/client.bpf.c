@@ -11,10 +11,11 @@
  * within a process no two calls under way have the same, whichever thread runs them. The owner of a Go call is the
  * goroutine (register R14; X28 on arm64), and the frame is the distance from the stack's upper end (g.stack.hi, at 8 in every Go version), which stays when the stack
  * moves. A call that never returns leaves an entry, which the next call at the same place overwrites, or which is
- * forgotten as the oldest.
+ * forgotten as the oldest: see bpf/lib/flight.bpf.h.
  *
  * Limits: Go from 1.17 on, which has the goroutine in a register. Time is wall time: a goroutine that waits is under way.
  */
+#include "bpf/lib/flight.bpf.h"
 #include "bpf/lib/hist.bpf.h"
 
 #include "bpf/abi/client.h"
@@ -38,13 +39,6 @@ struct {
     __type(key, u32);
     __type(value, struct sonde_hist_row);
 } series SEC(".maps");
-
-struct {
-    __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, SONDE_CLIENT_IN_FLIGHT);
-    __type(key, struct sonde_client_activation);
-    __type(value, struct sonde_client_began);
-} in_flight SEC(".maps");
 
 /* The series of a text; filled by user space. */
 struct {
@@ -150,10 +144,11 @@ static __noinline u32 client__series_of_text(struct pt_regs *regs, struct sonde_
 
 static __always_inline int client__begin(struct pt_regs *regs, const bool go)
 {
-    struct sonde_client_began began = { .at_ns = bpf_ktime_get_ns() };
+    u64 now = bpf_ktime_get_ns();
     u32 cookie = bpf_get_attach_cookie(regs);
     struct sonde_client_function *function = client__function(cookie);
     struct sonde_client_activation key = {};
+    u32 series;
 
     if (!function)
         return 0;
@@ -162,8 +157,8 @@ static __always_inline int client__begin(struct pt_regs *regs, const bool go)
         client__drop(function, SONDE_CLIENT_DROP_NO_GOROUTINE);
         return 0;
     }
-    began.series = go && function->argument ? client__series_of_text(regs, function) : function->series;
-    if (bpf_map_update_elem(&in_flight, &key, &began, BPF_ANY))
+    series = go && function->argument ? client__series_of_text(regs, function) : function->series;
+    if (!flight__put(&key, now, series))
         client__drop(function, SONDE_CLIENT_DROP_NO_ROOM);
     return 0;
 }
@@ -185,8 +180,9 @@ static __always_inline int client__end(struct pt_regs *regs, const bool go, u64 
     u32 cookie = bpf_get_attach_cookie(regs);
     struct sonde_client_function *function = client__function(cookie);
     struct sonde_client_activation key = {};
-    struct sonde_client_began *found, began;
     struct sonde_hist_row *row;
+    u32 index = 0;
+    u64 began;
 
     if (!function)
         return 0;
@@ -195,20 +191,18 @@ static __always_inline int client__end(struct pt_regs *regs, const bool go, u64 
         client__drop(function, SONDE_CLIENT_DROP_NO_GOROUTINE);
         return 0;
     }
-    found = bpf_map_lookup_elem(&in_flight, &key);
-    if (!found) {
+    began = flight__take(&key, &index);
+    if (!began) {
         client__drop(function, SONDE_CLIENT_DROP_BEGAN_BEFORE);
         return 0;
     }
-    began = *found;
-    bpf_map_delete_elem(&in_flight, &key);
-    if (now < began.at_ns) {
+    if (now < began) {
         client__drop(function, SONDE_CLIENT_DROP_CLOCK_BACKWARD);
         return 0;
     }
-    row = bpf_map_lookup_elem(&series, &began.series);
-    if (row && !hist__record_shared(row, now - began.at_ns))
-        client__record_other(now - began.at_ns);
+    row = bpf_map_lookup_elem(&series, &index);
+    if (row && !hist__record_shared(row, now - began))
+        client__record_other(now - began);
     return 0;
 }
 

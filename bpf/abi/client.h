@@ -9,15 +9,16 @@
 #define SONDE_CLIENT_SERIES 1024
 /* Functions of processes that are traced at a time. */
 #define SONDE_CLIENT_FUNCTIONS 8192
-/* Calls that are under way at a time, of all functions. Beyond, the oldest are forgotten. */
-#define SONDE_CLIENT_IN_FLIGHT 65536
+/* Places for calls that are under way, of all functions; powers of two. */
+#define SONDE_CLIENT_BUCKETS 16384
+#define SONDE_CLIENT_WAYS 8
 /* Texts that have a distribution of their own. */
 #define SONDE_CLIENT_TEXTS 1024
 #define SONDE_CLIENT_TEXT_BYTES 44
 
 enum sonde_client_drop {
     SONDE_CLIENT_DROP_BEGAN_BEFORE, /* an end without a beginning: from before tracing, or forgotten */
-    SONDE_CLIENT_DROP_NO_ROOM,      /* a beginning that could not be kept */
+    SONDE_CLIENT_DROP_NO_ROOM,      /* a beginning that could not be kept, or for which another was forgotten */
     SONDE_CLIENT_DROP_NO_GOROUTINE, /* the register that should hold the goroutine leads nowhere */
     SONDE_CLIENT_DROP_CLOCK_BACKWARD,
     SONDE_CLIENT_DROPS,
@@ -53,10 +54,13 @@ struct sonde_client_activation {
     __u32 tgid;
 };
 
-struct sonde_client_began {
-    __u64 at_ns; /* CLOCK_MONOTONIC */
-    __u32 series;
-    __u32 pad;
+/* Up to eight of them. */
+struct sonde_client_bucket {
+    __u64 at_ns[SONDE_CLIENT_WAYS]; /* when it began, CLOCK_MONOTONIC; 0 and 1: there is none */
+    __u64 depth[SONDE_CLIENT_WAYS];
+    __u64 owner[SONDE_CLIENT_WAYS];
+    __u64 whose[SONDE_CLIENT_WAYS]; /* tgid and cookie */
+    __u32 series[SONDE_CLIENT_WAYS];
 };
 
 /* A text that calls of a series are told apart by. */
@@ -72,7 +76,7 @@ struct sonde_client_counters {
 
 #ifdef __cplusplus
 static_assert(sizeof(sonde_client_function) == 64 && sizeof(sonde_client_activation) == 24);
-static_assert(sizeof(sonde_client_began) == 16 && sizeof(sonde_client_text) == 48);
+static_assert(sizeof(sonde_client_bucket) == 288 && sizeof(sonde_client_text) == 48);
 static_assert(SONDE_CLIENT_FUNCTIONS <= SONDE_CLIENT_FUNCTION_OF(~0U));
 #endif
 

@@ -149,7 +149,6 @@ Result<CallSites> choose_sites(const FunctionSymbol& function, const BinaryFacts
     }
     CallSites sites;
     sites.go = function.go;
-    sites.function = function.offset;
     sites.begin = function.offset + found.entry.offset;
     sites.begin_is_nop5 = found.entry.nop5;
     for (const ProbeSite& end : found.returns) {
@@ -170,8 +169,9 @@ Result<CallSites> choose_sites(const FunctionSymbol& function, const BinaryFacts
         }
         return sites;
     }
+    sites.return_probe = !facts.may_unwind && !facts.go && facts.go_table.empty() && !is_mangled(function);
     if (sites.ends.empty() || found.tail_jumps != 0 || found.indirect_jumps != 0) {
-        if (facts.may_unwind || facts.go || !facts.go_table.empty() || is_mangled(function)) {
+        if (!sites.return_probe) {
             return Error{ENOTSUP,
                          "it may end without a return of its own, and in a program with exceptions, panics or several "
                          "stacks per thread a return probe could end the process"};

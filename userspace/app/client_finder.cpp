@@ -112,7 +112,7 @@ void add_usdt(const SymbolReport& report, ProgramCall& into)
     }
     for (const UsdtProbe* begin : begins) {
         CallSites copy = sites;
-        copy.function = copy.begin = begin->offset;
+        copy.begin = begin->offset;
         copy.begin_semaphore = begin->semaphore_offset;
         copy.begin_is_nop5 |= begin->nop5;
         into.sites.copies.push_back(std::move(copy));

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
 
 #include "bpf/abi/client.h"
@@ -261,26 +262,27 @@ void ClientProbeImpl::maintain()
 // By series.
 std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
 {
-    constexpr uint32_t kBatch = 512;
+    constexpr uint64_t kTaken = 1;
     std::map<uint32_t, UnderWay> found;
-    std::vector<sonde_client_activation> keys(kBatch);
-    std::vector<sonde_client_began> values(kBatch);
-    const int fd = bpf_map__fd(skel_->maps.in_flight);
-    uint32_t position = 0;
-    for (bool first = true, last = false; !last; first = false) {
-        uint32_t count = kBatch;
-        const int failed = bpf_map_lookup_batch(fd, first ? nullptr : &position, &position, keys.data(), values.data(),
-                                                &count, nullptr);
-        last = failed != 0;
-        if (failed != 0 && errno != ENOENT) {
+    constexpr size_t kAtOnce = 1024;  // not all in memory
+    std::optional<Result<MapWindow>> window;
+    for (size_t i = 0; i < SONDE_CLIENT_BUCKETS; ++i) {
+        if (i % kAtOnce == 0) {
+            window.reset();
+            window.emplace(
+                MapWindow::open(bpf_map__fd(skel_->maps.in_flight), sizeof(sonde_client_bucket), i, kAtOnce));
+        }
+        if (!*window) {
             break;
         }
-        for (uint32_t i = 0; i < count; ++i) {
+        const auto& bucket = (*window)->at<sonde_client_bucket>(i % kAtOnce);
+        for (size_t way = 0; way < SONDE_CLIENT_WAYS; ++way) {
+            const uint64_t at_ns = read_shared(bucket.at_ns[way]);
             // What an earlier use of the row has left does not count.
-            if (rows_.is_current(keys[i].cookie)) {
-                UnderWay& calls = found[values[i].series];
+            if (at_ns > kTaken && rows_.is_current(static_cast<uint32_t>(bucket.whose[way]))) {
+                UnderWay& calls = found[bucket.series[way]];
                 ++calls.calls;
-                calls.oldest_ns = std::min<uint64_t>(calls.oldest_ns, values[i].at_ns);
+                calls.oldest_ns = std::min(calls.oldest_ns, at_ns);
             }
         }
     }

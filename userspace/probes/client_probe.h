@@ -14,16 +14,17 @@ namespace sonde {
 // One copy of a function in a program's file, or a pair of static tracepoints: where to put its probes.
 struct CallSites {
     bool go = false;             // compiled by Go: never gets a return probe, which would crash the process
-    uint64_t function = 0;       // file offset
     uint64_t begin = 0;          // file offset
     bool begin_is_nop5 = false;  // see ProbeSite
     bool stepped = false;        // the kernel single-steps the instruction at its beginning, as it does every return
-    std::vector<uint64_t> ends;  // file offsets; empty: a return probe on the function, unless by_thread
+    // File offsets of all returns; empty where the function may end otherwise, and is then seen by a return probe only.
+    std::vector<uint64_t> ends;
+    // A return probe would be safe, where the kernel and the process allow one. It is the cheaper one: the kernel
+    // single-steps return instructions, and does not need to there.
+    bool return_probe = false;
     bool by_thread = false;  // begin and ends are in different functions, of one thread; the ends of another copy serve
     uint64_t begin_semaphore = 0;          // file offset of the counter of those who watch; 0: there is none
     std::vector<uint64_t> end_semaphores;  // those of `ends`; empty: there are none
-
-    [[nodiscard]] bool needs_return_probe() const { return ends.empty() && !by_thread; }
 };
 
 // What tells calls of a function apart: a Go string in the struct that an argument points to.

@@ -18,7 +18,8 @@ namespace sonde {
 UprobeKernel UprobeKernel::of(const KernelFeatures& features)
 {
     return {try_uprobe_multi().works, features.function_args.contains("arch_uprobe_optimize"),
-            features.probe_read_kernel.works, features.function_args.contains("__x64_sys_uretprobe")};
+            features.probe_read_kernel.works,
+            features.function_args.contains("__x64_sys_uretprobe") && filters_see_return_probes()};
 }
 
 std::string UprobeKernel::refusal(const ClientCall& call, bool seccomp) const
@@ -28,7 +29,9 @@ std::string UprobeKernel::refusal(const ClientCall& call, bool seccomp) const
         return "it begins with a five-byte nop, which this kernel would replace by a call that writes below the stack "
                "pointer, where functions may keep data";
     }
-    if (seccomp && returns_by_syscall && any([](const CallSites& copy) { return copy.needs_return_probe(); })) {
+    if (any([this, seccomp](const CallSites& copy) {
+            return copy.return_probe && copy.ends.empty() && !probes_return(copy, seccomp);
+        })) {
         return "it needs a return probe, for which this kernel has the process make a system call that its seccomp "
                "filter may kill it for";
     }
@@ -132,16 +135,18 @@ std::vector<UprobePlace> ClientProcess::places() const
         }
         const uint64_t cookie = rows_->cookie(call.row);
         for (const CallSites& copy : call.call->copies) {
+            begins.push_back({copy.go ? programs.sonde_go_begin : programs.sonde_call_begin, copy.begin, cookie, false,
+                              copy.begin_semaphore});
+            if (kernel_.probes_return(copy, target_.seccomp)) {
+                // Where the beginning is seen, the return address is on top of the stack: one probe for both.
+                all.push_back({programs.sonde_call_returned, copy.begin, cookie, true, 0});
+                continue;
+            }
             for (size_t i = 0; i < copy.ends.size(); ++i) {
                 const uint64_t semaphore = copy.end_semaphores.empty() ? 0 : copy.end_semaphores[i];
                 all.push_back({copy.go ? programs.sonde_go_end : programs.sonde_call_end, copy.ends[i], cookie, false,
                                semaphore});
             }
-            if (copy.needs_return_probe()) {
-                all.push_back({programs.sonde_call_returned, copy.function, cookie, true, 0});
-            }
-            begins.push_back({copy.go ? programs.sonde_go_begin : programs.sonde_call_begin, copy.begin, cookie, false,
-                              copy.begin_semaphore});
         }
     }
     all.insert(all.end(), begins.begin(), begins.end());
@@ -212,7 +217,11 @@ Status ClientProcess::shed(const sonde_client_function* rows, double past_s, con
         const double ends = static_cast<double>(ended - std::exchange(call.seen_ended, ended)) / past_s;
         const auto& copies = call.call->copies;
         const bool stepped = std::any_of(copies.begin(), copies.end(), [](const CallSites& c) { return c.stepped; });
-        const double ns = begins * (stepped ? cost.stepped_ns : cost.emulated_ns) + ends * cost.stepped_ns;
+        const bool returned = std::any_of(copies.begin(), copies.end(), [this](const CallSites& c) {
+            return kernel_.probes_return(c, target_.seccomp);
+        });
+        const double ns = begins * (stepped ? cost.stepped_ns : cost.emulated_ns) +
+                          ends * (returned ? cost.emulated_ns : cost.stepped_ns);
         call.cost = kLatest * ns / kNsPerSecond + (1 - kLatest) * call.cost;
         total += call.let_go ? 0 : call.cost;
         rates.emplace_back(&call, std::max(begins, ends));

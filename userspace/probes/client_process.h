@@ -19,12 +19,18 @@ namespace sonde {
 
 // What a kernel does with uprobes.
 struct UprobeKernel {
-    bool multi = false;               // one link for many places
-    bool optimises_nop5 = false;      // at the cost of the red zone
-    bool reads_stacks = false;        // of goroutines
-    bool returns_by_syscall = false;  // since 6.11; early ones let seccomp filters see it
+    bool multi = false;                // one link for many places
+    bool optimises_nop5 = false;       // at the cost of the red zone
+    bool reads_stacks = false;         // of goroutines
+    bool filters_see_returns = false;  // a return probe is a system call of which seccomp filters are asked
 
     [[nodiscard]] static UprobeKernel of(const KernelFeatures& features);
+    // Whether a return probe is put there rather than probes on the returns. Where filters see it, only for want of
+    // anything else: the process may set up its filter later.
+    [[nodiscard]] bool probes_return(const CallSites& sites, bool seccomp) const
+    {
+        return sites.return_probe && (!filters_see_returns || (sites.ends.empty() && !seccomp));
+    }
     // Why a call of a process, with or without a filter for its system calls, is let alone; empty if it is not.
     [[nodiscard]] std::string refusal(const ClientCall& call, bool seccomp) const;
 };

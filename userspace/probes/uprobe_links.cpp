@@ -3,11 +3,18 @@
 
 #include <bpf/bpf.h>
 #include <linux/bpf.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
+#include <cstddef>
 #include <cstring>
 #include <iterator>
 #include <map>
@@ -84,6 +91,30 @@ Feature try_uprobe_multi()
         }
     }
     return {true, ""};
+}
+
+bool filters_see_return_probes()
+{
+    constexpr long kUretprobe =
+        335;  // on x86-64; whoever makes it elsewhere than in the kernel's trampoline gets SIGILL
+    const pid_t child = ::fork();
+    if (child == 0) {
+        sock_filter filter[] = {
+            {.code = BPF_LD | BPF_W | BPF_ABS, .jt = 0, .jf = 0, .k = offsetof(seccomp_data, nr)},
+            {.code = BPF_JMP | BPF_JEQ | BPF_K, .jt = 0, .jf = 1, .k = kUretprobe},
+            {.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = SECCOMP_RET_ERRNO | EPERM},
+            {.code = BPF_RET | BPF_K, .jt = 0, .jf = 0, .k = SECCOMP_RET_ALLOW},
+        };
+        const sock_fprog program{static_cast<unsigned short>(std::size(filter)), filter};
+        const rlimit none{0, 0};
+        ::setrlimit(RLIMIT_CORE, &none);
+        ::signal(SIGILL, SIG_DFL);
+        const bool ready = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+                           ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+        ::_exit(ready && ::syscall(kUretprobe) == -1 && errno == EPERM ? 1 : 2);
+    }
+    int status = 0;
+    return child < 0 || ::waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGILL;
 }
 
 Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places,

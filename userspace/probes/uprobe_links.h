@@ -21,6 +21,10 @@ inline constexpr uint32_t kAttachUprobeMulti = 48;  // BPF_TRACE_UPROBE_MULTI, w
 // Whether this kernel has it, and confines it to a process rather than, as 6.6 to 6.9 did at first, to a thread.
 [[nodiscard]] Feature try_uprobe_multi();
 
+// Whether a seccomp filter is asked about the system call that return probes make since 6.11. Such filters then killed
+// the process, until kernels let it pass. Asks by a child with such a filter.
+[[nodiscard]] bool filters_see_return_probes();
+
 struct UprobePlace {
     bpf_program* program;
     uint64_t offset;  // in the file
