@@ -13,6 +13,8 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True  # nothing generated into the source tree
 
+import calls
+import node_client
 import postgres
 import report
 from measures import compare, goals, median_costs, program_costs, spread
@@ -22,8 +24,17 @@ from workloads import all_workloads, idle_processes, loop_device, program_statis
 IN_PROGRAM = {
     "in-program-sched": "sched-64-tasks", "in-program-block": "block-qd1", "in-program-tcp": "tcp-rr",
 }  # fmt: skip
-OTHER_PARTS = [*IN_PROGRAM, "start", "memory"]
-SHORT = {"in-program": list(IN_PROGRAM)}
+# Functions, each of which stands for those that are probed in the same way.
+IN_PROGRAM_CALLS = {
+    "in-program-calls-c-framed": "calls-c-framed", "in-program-calls-c-jumps": "calls-c-jumps",
+    "in-program-calls-go-framed": "calls-go-framed",
+}  # fmt: skip
+NODE_PARTS = ["node-attach", "node-load"]
+OTHER_PARTS = [*IN_PROGRAM, *IN_PROGRAM_CALLS, "start", "memory", *NODE_PARTS]
+SHORT = {
+    "in-program": [*IN_PROGRAM, *IN_PROGRAM_CALLS], "in-program-calls": list(IN_PROGRAM_CALLS),
+    "calls": list(calls.PARTS), "node": NODE_PARTS,
+}  # fmt: skip
 EVERYTHING = "sched,block,tcp"
 IDLE_SEC = 3
 # Processes alive, and how often each wakes: 10,000 wakeups per second with the middle one.
@@ -35,10 +46,15 @@ class Results:
 
     def __init__(self):
         self.comparisons = {}  # (workload, tool) -> Comparison; the tool "untraced" shows the noise
+        self.calls = {}  # the same for functions of processes
+        self.sites = {}  # function -> how it is probed
         self.programs = {}  # (probe, tool) -> [ProgramCost], each figure the median of the passes
         self.program_passes = {}  # (probe, tool) -> [[ProgramCost]]
         self.starts = {}  # tool -> Spread of seconds
         self.memory = {}  # (processes, tool) -> {"peak_bytes", "cpu_share"}
+        self.node_attach = {}  # "seconds", "peak_bytes" -> Spread
+        self.node_load = {}  # (figure, tool) -> Comparison
+        self.node_said = {}  # tool -> what sonde said of its probes, as what it has let go of
         self.not_run = {}  # (part, tool) -> reason
 
     def skip(self, part, tool, reason):
@@ -46,9 +62,9 @@ class Results:
         report.progress(f"{part}: {tool} not run: {reason}")
 
 
-def measure_workload(workload, build_dir, rounds, seconds, results):
-    """Alternates untraced and traced runs, so that each traced run has untraced neighbours in time."""
-    tools = tools_for(build_dir, workload.probes)
+def measure_workload(workload, tools, rounds, seconds, results, check=lambda *_: None):
+    """Alternates untraced and traced runs, so that each traced run has untraced neighbours in time. (workload, tool) ->
+    Comparison. `check`: looks at a tool that has ended, and what ran meanwhile; may raise NotRun."""
     runs = {tool.name: [] for tool in tools}
     untraced = [getattr(workload.run(seconds), workload.cost)]
     for round_number in range(rounds):
@@ -57,26 +73,25 @@ def measure_workload(workload, build_dir, rounds, seconds, results):
             if (workload.name, tool.name) in results.not_run:
                 continue
             try:
-                with start(tool):
-                    traced = getattr(workload.run(seconds), workload.cost)
+                with start(tool) as running:
+                    sample = workload.run(seconds)
+                check(tool, running, sample)
             except NotRun as reason:
                 results.skip(workload.name, tool.name, reason)
                 continue
             before = untraced[-1]
             untraced.append(getattr(workload.run(seconds), workload.cost))
-            runs[tool.name].append((before, traced, untraced[-1]))
-    for name, rows in runs.items():
-        if rows:
-            results.comparisons[(workload.name, name)] = compare(rows)
+            runs[tool.name].append((before, getattr(sample, workload.cost), untraced[-1]))
+    comparisons = {(workload.name, name): compare(rows) for name, rows in runs.items() if rows}
     if len(untraced) >= 3:
-        results.comparisons[(workload.name, "untraced")] = compare(list(zip(untraced, untraced[1:], untraced[2:])))
+        comparisons[(workload.name, "untraced")] = compare(list(zip(untraced, untraced[1:], untraced[2:])))
+    return comparisons
 
 
-def measure_programs(workload, build_dir, passes, seconds, results):
-    """Lets the kernel count runs and run time of the programs, with 200 more processes alive."""
-    part = "in-program " + workload.probes
-    limit, *tracers = tools_for(build_dir, workload.probes)
-    tools = [limit, clock(build_dir, workload.probes), *tracers]
+def measure_programs(workload, tools, build_dir, passes, seconds, results):
+    """Lets the kernel count runs and run time of the programs, with 200 more processes alive. The first of the tools is
+    the empty one."""
+    part = "in-program " + workload.name
     costs = {tool.name: [] for tool in tools}
     for number in range(passes):
         report.progress(f"{part}: pass {number + 1} of {passes}")
@@ -89,7 +104,7 @@ def measure_programs(workload, build_dir, passes, seconds, results):
                     with start(tool) as running:
                         workload.run(seconds)
                         programs = running.programs()
-                    if tool.name == "empty":  # the first in the list
+                    if tool.name == "empty":
                         empty_programs = programs
                     elif not empty_programs:
                         raise NotRun("no figures of empty programs to subtract")
@@ -97,10 +112,30 @@ def measure_programs(workload, build_dir, passes, seconds, results):
                     results.skip(part, tool.name, reason)
                     continue
                 costs[tool.name].append(program_costs(programs, empty_programs))
+    key = workload.name if workload.probes == "calls" else workload.probes
     for name, rows in costs.items():
         if rows:
-            results.programs[(workload.probes, name)] = median_costs(rows)
-            results.program_passes[(workload.probes, name)] = rows
+            results.programs[(key, name)] = median_costs(rows)
+            results.program_passes[(key, name)] = rows
+
+
+def measure_calls(part, program, arguments, results):
+    """`program`: gives the running program with the function that `part` is about."""
+    of = IN_PROGRAM_CALLS.get(part, part)
+    try:
+        running = program(calls.PARTS[of][0])
+        workload = calls.workload(of, running)
+        tools = calls.tools(of, running, arguments.build_dir)
+        results.sites[of] = str(running.sites(calls.PARTS[of][1], arguments.build_dir))
+        if part == of:
+            rounds = arguments.rounds if arguments.quick else max(arguments.rounds, calls.MIN_ROUNDS)
+            results.calls |= measure_workload(workload, tools, rounds, arguments.seconds, results, calls.check)
+        else:
+            limit, *tracers = tools
+            tools = [limit, calls.clock(of, running, arguments.build_dir), *tracers]
+            measure_programs(workload, tools, arguments.build_dir, arguments.rounds, arguments.seconds, results)
+    except NotRun as reason:
+        results.skip(part, "the function", reason)
 
 
 def measure_start(build_dir, runs, results):
@@ -143,6 +178,19 @@ def measure_memory_of(tool, processes, part, results):
         results.skip(part, tool.name, reason)
 
 
+def measure_node(parts, arguments, results):
+    try:
+        with node_client.running_node() as node:
+            if "node-attach" in parts:
+                report.progress("node-attach")
+                results.node_attach = node_client.measure_attach(arguments.build_dir, 3 if arguments.quick else 11)
+            if "node-load" in parts:
+                rounds = arguments.rounds if arguments.quick else max(arguments.rounds, node_client.MIN_ROUNDS)
+                results.node_load, results.node_said = node_client.measure_load(node, arguments.build_dir, rounds)
+    except NotRun as reason:
+        results.skip(", ".join(parts), "the node", reason)
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build-dir", type=Path, default=Path(__file__).parents[2] / "build", help="(%(default)s)")
@@ -163,7 +211,7 @@ def parse_arguments():
 def check_host(build_dir):
     if os.geteuid() != 0:
         sys.exit("bench.py: needs root")
-    for program in ("sonde-load", "sonde-bench-empty"):
+    for program in ("sonde-load", "sonde-bench-empty", "sonde-bench-calls"):
         if not (build_dir / program).exists():
             sys.exit(f"bench.py: {build_dir}/{program} is not built")
 
@@ -183,8 +231,9 @@ def main():
     with ExitStack() as stack:
         device = cache(lambda: stack.enter_context(loop_device()))  # made when first needed
         database = cache(lambda: stack.enter_context(postgres.server()))
+        program = cache(lambda language: stack.enter_context(calls.started(language, arguments.build_dir)))
         workloads = [*all_workloads(arguments.build_dir, device), postgres.workload(database)]
-        names = [workload.name for workload in workloads] + OTHER_PARTS
+        names = [workload.name for workload in workloads] + [*calls.PARTS] + OTHER_PARTS
         chosen = [part for name in arguments.only.split(",") for part in SHORT.get(name, [name])]
         chosen = chosen if arguments.only else names
         for name in chosen:
@@ -192,18 +241,26 @@ def main():
                 parser.error(f"no part '{name}'; there are: {', '.join(names)}")
         for workload in workloads:
             if workload.name in chosen:
+                tools = tools_for(arguments.build_dir, workload.probes)
                 try:
-                    measure_workload(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
+                    results.comparisons |= measure_workload(workload, tools, arguments.rounds, arguments.seconds, results)
                 except NotRun as reason:
                     results.skip(workload.name, "the workload itself", reason)
+        for part in [*calls.PARTS, *IN_PROGRAM_CALLS]:
+            if part in chosen:
+                measure_calls(part, program, arguments, results)
         for part, name in IN_PROGRAM.items():
             if part in chosen:
                 workload = next(workload for workload in workloads if workload.name == name)
-                measure_programs(workload, arguments.build_dir, arguments.rounds, arguments.seconds, results)
+                limit, *tracers = tools_for(arguments.build_dir, workload.probes)
+                tools = [limit, clock(arguments.build_dir, workload.probes), *tracers]
+                measure_programs(workload, tools, arguments.build_dir, arguments.rounds, arguments.seconds, results)
         if "start" in chosen:
             measure_start(arguments.build_dir, 3 if arguments.quick else 15, results)
         if "memory" in chosen:
             measure_memory(arguments.build_dir, results)
+        if node_parts := [part for part in NODE_PARTS if part in chosen]:
+            measure_node(node_parts, arguments, results)
     verdicts = goals(results)
     report.print_tables(results, verdicts)
     if arguments.json:

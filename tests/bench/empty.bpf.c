@@ -53,3 +53,21 @@ int empty_tcp_probe(void *ctx)
 {
     return do_nothing();
 }
+
+SEC("uprobe")
+int empty_call_begin(void *ctx)
+{
+    return do_nothing();
+}
+
+SEC("uprobe")
+int empty_call_end(void *ctx)
+{
+    return do_nothing();
+}
+
+SEC("uretprobe")
+int empty_call_returned(void *ctx)
+{
+    return do_nothing();
+}

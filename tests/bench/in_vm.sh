@@ -14,11 +14,11 @@ kernel=$2
 shift 2
 
 copies=()
-for path in "$root/tests/bench" "$build/sonde" "$build/sonde-load" "$build/sonde-bench-empty"; do
+for path in "$root"/tests/{bench,clients,truth} "$build"/sonde{,-load,-bench-empty,-bench-calls}; do
     copies+=(--copy "$path")
 done
 PATH=$PATH:/usr/sbin
-for tool in nice bpftool tcprtt runqlat biolatency; do
+for tool in nice taskset bpftool tcprtt runqlat biolatency funclatency; do
     path=$(type -P "$tool") || { echo "in_vm.sh: no $tool here" >&2; continue; }
     copies+=(--copy "$path")
 done

@@ -12,6 +12,7 @@ RESAMPLES = 2000
 HOOKS = {
     "wakeup_ne": "wakeup_new", "wakeup": "wakeup", "switch": "switch",
     "issue": "issue", "comple": "complete", "tcp_probe": "tcp_probe", "tcp_rcv": "tcp_probe",
+    "begi": "begin", "_end": "end", "retu": "end", "kretprobe": "end", "kprobe": "begin",
 }  # fmt: skip
 
 
@@ -33,17 +34,19 @@ class Comparison:
     slow_down: Spread
     added_ns: Spread  # per operation
     added_ns_of_rounds: list
+    slow_down_of_rounds: list
+
+    def ratios_to(self, other):
+        """What this added in terms of what the other did, round by round."""
+        return [ratio(mine, theirs) for mine, theirs in zip(self.added_ns_of_rounds, other.added_ns_of_rounds)]
 
 
 def compare(runs):
     """runs: (cost before, cost traced, cost after) per operation of each round, in ns."""
     untraced = [(before + after) / 2 for before, _, after in runs]
     added_ns = [traced - base for (_, traced, _), base in zip(runs, untraced)]
-    return Comparison(
-        spread([traced / base for (_, traced, _), base in zip(runs, untraced)]),
-        spread(added_ns),
-        added_ns,
-    )
+    slow_down = [traced / base for (_, traced, _), base in zip(runs, untraced)]
+    return Comparison(spread(slow_down), spread(added_ns), added_ns, slow_down)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,12 @@ def net_ns_per_event(costs, hooks, event):
     return net_ns / events if events else None
 
 
+def net_ns_per_call(costs):
+    """Of a function: one program runs at its entry and one at its return, in some tools under the same name."""
+    runs = sum(cost.runs for cost in costs)
+    return sum(cost.runs * cost.net_ns_per_run for cost in costs) / (runs / 2) if runs else None
+
+
 @dataclass(frozen=True)
 class Goal:
     what: str
@@ -128,6 +137,38 @@ def ratio_interval(parts, wholes):
         ratios.append(max(part, 0) / whole if whole > 0 else math.inf)
     ratios.sort()
     return ratios[RESAMPLES // 20], ratios[-RESAMPLES // 20]
+
+
+def median_interval(values):
+    """As above, of the median of figures of which each is from one round."""
+    draw = random.Random(1)
+    medians = sorted(median(draw.choices(values, k=len(values))) for _ in range(RESAMPLES))
+    return medians[RESAMPLES // 20], medians[-RESAMPLES // 20]
+
+
+def call_goals(results):
+    """Of each function that was measured, and each tool that was to be measured on it."""
+    for part in dict.fromkeys(part for part, _ in results.calls):
+        ours = results.calls.get((part, "sonde"))
+        for other, most in (("empty", 1.25), ("funclatency", 1.0), ("bpftrace", 1.0)):
+            what = f"{part}: added by sonde / by {other}"
+            theirs = results.calls.get((part, other))
+            ratios = ours.ratios_to(theirs) if ours and theirs else [None]
+            if None not in ratios:
+                yield Goal(what, most, "", median(ratios), median_interval(ratios))
+            elif theirs or (part, other) in results.not_run:
+                yield Goal(what, most, "")
+
+
+def node_goals(results):
+    """Of a large node client, where that was measured."""
+    if results.node_attach:
+        yield Goal("node: from exec until its calls are traced, median", 1.5, "s", results.node_attach["seconds"].middle)
+        yield Goal("node: peak memory until then", 80, "MB", results.node_attach["peak_bytes"].most / 1e6)
+    for (figure, tool), comparison in results.node_load.items():
+        if tool != "untraced" and not figure.startswith("CPU"):
+            percent = [100 * (factor - 1) for factor in comparison.slow_down_of_rounds]
+            yield Goal(f"node: {figure}, added by {tool}", 1, "%", median(percent), median_interval(percent))
 
 
 def goals(results):
@@ -191,4 +232,6 @@ def goals(results):
         slow_down("PostgreSQL, all probes: time per transaction added", 2, "postgresql"),
         Goal("from exec until all count, median", 100, "ms", start.middle * 1e3 if start else None),
         Goal("peak memory with 1,000 processes", 20, "MB", memory["peak_bytes"] / 1e6 if memory else None),
+        *call_goals(results),
+        *node_goals(results),
     ]  # fmt: skip

@@ -9,7 +9,7 @@ import platform
 import sys
 from dataclasses import asdict, is_dataclass
 
-from measures import net_ns_per_event, ratio
+from measures import net_ns_per_call, net_ns_per_event, ratio, spread
 
 
 # What the costs of a probe are divided by: the runs of the programs on this hook.
@@ -74,6 +74,45 @@ def comparison_rows(results, workload):
     return rows
 
 
+def call_ratios(numerator, denominator):
+    """Of added times, round by round."""
+    ratios = numerator.ratios_to(denominator) if numerator and denominator else [None]
+    return "-" if None in ratios else factors(spread(ratios))
+
+
+def print_calls(results):
+    table("How sonde probes the functions, and so the empty programs", ["function", "probes"], list(results.sites.items()))
+    for part in dict.fromkeys(name for name, _ in results.calls):
+        tools = {tool: figures for (name, tool), figures in results.calls.items() if name == part}
+        rows = []
+        for tool, figures in tools.items():
+            added = figures.added_ns
+            row = [tool, f"{added.least:.0f}/{added.middle:.0f}/{added.most:.0f}"]
+            if tool == "untraced":
+                row += ["-", "-"]
+            else:
+                row += [call_ratios(figures, tools.get("empty")), call_ratios(tools.get("sonde"), figures)]
+            rows.append(row)
+        table(f"{part}: CPU time against the untraced runs around each run, min/median/max of the rounds",
+              ["tool", "added ns per call", "added / empty", "sonde / it"], rows)  # fmt: skip
+
+
+def print_node(results):
+    if results.node_attach:
+        seconds, peak = results.node_attach["seconds"], results.node_attach["peak_bytes"]
+        table("A large stripped node client, until its calls are traced", ["what", "min", "median", "max"], [
+            ["from exec, ms", *(f"{value * 1e3:.0f}" for value in (seconds.least, seconds.middle, seconds.most))],
+            ["peak memory of sonde and its largest child, MB",
+             *(f"{value / 1e6:.1f}" for value in (peak.least, peak.middle, peak.most))],
+        ])  # fmt: skip
+    table("The load of the node client, against the untraced runs around each run, min/median/max",
+          ["figure", "tool", "slow-down", "added us"],
+          [[figure, tool, factors(c.slow_down), f"{c.added_ns.least / 1e3:.0f}/{c.added_ns.middle / 1e3:.0f}/"
+            f"{c.added_ns.most / 1e3:.0f}"] for (figure, tool), c in results.node_load.items()])  # fmt: skip
+    for tool, reason in results.node_said.items():
+        print(f"  {tool} said of its probes: {reason or 'nothing'}")
+
+
 def print_programs(results):
     rows = []
     for (probe, tool), costs in results.programs.items():
@@ -83,8 +122,9 @@ def print_programs(results):
           ["probe", "tool", "program", "runs", "ns per run", "net ns"], rows)  # fmt: skip
     rows = []
     for (probe, tool), costs in results.programs.items():
-        per_event = net_ns_per_event(costs, None, EVENTS[probe])
-        rows.append([probe, tool, EVENTS[probe], "-" if per_event is None else f"{per_event:.0f}"])
+        event = EVENTS.get(probe)
+        per_event = net_ns_per_event(costs, None, event) if event else net_ns_per_call(costs)
+        rows.append([probe, tool, event or "call", "-" if per_event is None else f"{per_event:.0f}"])
     table("In-program time of all programs of a tool, per event", ["probe", "tool", "event", "net ns"], rows)
 
 
@@ -94,6 +134,7 @@ def print_tables(results, verdicts):
         table(f"{workload}: against the untraced runs around each run, min/median/max",
               ["tool", "slow-down", "added ns per op", "added / empty", "sonde / it"],
               comparison_rows(results, workload))  # fmt: skip
+    print_calls(results)
     print_programs(results)
     table("From exec until it traces, ms", ["tool", "min", "median", "max"],
           [[tool, f"{s.least * 1e3:.1f}", f"{s.middle * 1e3:.1f}", f"{s.most * 1e3:.1f}"]
@@ -102,6 +143,7 @@ def print_tables(results, verdicts):
           ["tool", "processes", "peak memory, MB", "CPU, % of one"],
           [[tool, processes, f"{m['peak_bytes'] / 1e6:.1f}", f"{m['cpu_share'] * 100:.2f}"]
            for (processes, tool), m in results.memory.items()])  # fmt: skip
+    print_node(results)
     table("Goals of sonde; in brackets the 90% interval of a ratio, the least and most of times in programs", ["what", "value", "goal", "verdict"],
           [[goal.what, measured(goal), f"<= {goal.most:g} {goal.unit}".strip(), goal.verdict]
            for goal in verdicts])  # fmt: skip
@@ -135,6 +177,11 @@ def write_json(path, results, verdicts, arguments):
         "machine": machine(),
         "arguments": {name: str(value) for name, value in arguments.items()},
         "comparisons": rows_of(results.comparisons, "workload", "tool"),
+        "calls": rows_of(results.calls, "function", "tool"),
+        "sites": results.sites,
+        "node_attach": {what: plain(figures) for what, figures in results.node_attach.items()},
+        "node_load": rows_of(results.node_load, "figure", "tool"),
+        "node_said": results.node_said,
         "programs": rows_of(results.programs, "probe", "tool"),
         "start_sec": rows_of(results.starts, "tool"),
         "memory": rows_of(results.memory, "processes", "tool"),

@@ -4,17 +4,24 @@
 // probes (with --clock: programs that read the clock once), prints "ready", and stays until SIGINT or SIGTERM. With
 // --stats it then prints a line of JSON with each program's runs and run time, which the kernel counts while
 // kernel.bpf_stats_enabled is 1.
+// sonde-bench-empty --pid PID --begin OFFSET --ends OFFSET[,OFFSET] | --return-of OFFSET: as above, on these places of
+// the program of that process, offsets in its file; --return-of: a return probe on the function that begins there. It
+// is attached as sonde does it.
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <signal.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "userspace/probes/skeleton_types.h"
+#include "userspace/probes/uprobe_links.h"
 
 #include "empty.skel.h"  // after skeleton_types.h
 
@@ -25,10 +32,14 @@ struct EmptyDeleter {
 };
 using EmptyPtr = std::unique_ptr<empty_bpf, EmptyDeleter>;
 
+constexpr const char* kCalls = "calls";
+
 struct Arguments {
     std::string probes = "sched,block,tcp";
     bool clock = false;
     bool stats = false;
+    pid_t pid = 0;  // 0: no functions of a process
+    std::string begin, ends, return_of;
 };
 
 // The probe whose hook the program is on.
@@ -37,6 +48,9 @@ std::string_view probe_of(const bpf_program* program)
     const std::string_view section = bpf_program__section_name(program);
     if (section.starts_with("tp_btf/sched_")) {
         return "sched";
+    }
+    if (section.starts_with("u")) {  // uprobe, uretprobe
+        return kCalls;
     }
     return section.starts_with("tp_btf/block_") ? "block" : "tcp";
 }
@@ -50,6 +64,22 @@ int fail(const char* what, int error)
 {
     std::fprintf(stderr, "sonde-bench-empty: %s: %s\n", what, std::strerror(error < 0 ? -error : error));
     return 1;
+}
+
+// In the order in which sonde does it.
+std::vector<sonde::UprobePlace> places_of(const Arguments& arguments, const empty_bpf& programs)
+{
+    const auto offset = [](const std::string& text) { return std::strtoull(text.c_str(), nullptr, 0); };
+    std::vector<sonde::UprobePlace> places;
+    std::istringstream ends(arguments.ends);
+    for (std::string end; std::getline(ends, end, ',');) {
+        places.push_back({programs.progs.empty_call_end, offset(end), 0, false});
+    }
+    if (!arguments.return_of.empty()) {
+        places.push_back({programs.progs.empty_call_returned, offset(arguments.return_of), 0, true});
+    }
+    places.push_back({programs.progs.empty_call_begin, offset(arguments.begin), 0, false});
+    return places;
 }
 
 int print_stats(const empty_bpf& programs)
@@ -87,8 +117,20 @@ int main(int argc, char** argv)
             arguments.clock = true;
         } else if (argument == "--probes" && i + 1 < argc) {
             arguments.probes = argv[++i];
+        } else if (argument == "--pid" && i + 1 < argc) {
+            arguments.pid = std::atoi(argv[++i]);
+            arguments.probes = kCalls;
+        } else if (argument == "--begin" && i + 1 < argc) {
+            arguments.begin = argv[++i];
+        } else if (argument == "--ends" && i + 1 < argc) {
+            arguments.ends = argv[++i];
+        } else if (argument == "--return-of" && i + 1 < argc) {
+            arguments.return_of = argv[++i];
         } else {
-            std::fputs("usage: sonde-bench-empty [--probes sched,block,tcp] [--clock] [--stats]\n", stderr);
+            std::fputs(
+                "usage: sonde-bench-empty [--probes sched,block,tcp] [--clock] [--stats]\n"
+                "       sonde-bench-empty --pid PID --begin OFFSET --ends OFFSETS | --return-of OFFSET ...\n",
+                stderr);
             return 2;
         }
     }
@@ -104,15 +146,28 @@ int main(int argc, char** argv)
         return fail("open the programs", errno);
     }
     programs->rodata->read_clock = arguments.clock;
+    const bool multi = arguments.pid != 0 && sonde::try_uprobe_multi().works;
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, programs->obj)
     {
         bpf_program__set_autoload(program, is_listed(probe_of(program), arguments.probes));
+        if (multi && probe_of(program) == kCalls) {
+            bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(sonde::kAttachUprobeMulti));
+        }
     }
     if (const int error = empty_bpf__load(programs.get()); error != 0) {
         return fail("load the programs", error);
     }
-    if (const int error = empty_bpf__attach(programs.get()); error != 0) {
+    sonde::UprobeLinks links;
+    if (arguments.pid != 0) {
+        const std::string path = "/proc/" + std::to_string(arguments.pid) + "/exe";
+        auto attached = sonde::UprobeLinks::attach(arguments.pid, path, places_of(arguments, *programs), multi);
+        if (!attached) {
+            std::fprintf(stderr, "sonde-bench-empty: %s\n", attached.error().what.c_str());
+            return 1;
+        }
+        links = std::move(*attached);
+    } else if (const int error = empty_bpf__attach(programs.get()); error != 0) {
         return fail("attach the programs", error);
     }
     std::puts("ready");

@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import ExitStack
@@ -80,11 +81,13 @@ class RunningSet:
 
 
 class RunningTool:
-    """A started tool, as a context manager: it traces when the body begins, and is stopped with SIGINT."""
+    """A started tool, as a context manager: it traces when the body begins, and is stopped with SIGINT. `printed` is what
+    it has printed by the end, if the line that tells that it traces comes on stderr."""
 
     def __init__(self, tool):
         self.tool = tool
         self.output = ""
+        self.printed = ""
         self.start_sec = 0.0  # from exec to tracing
         self._is_ready = threading.Event()
         self._has_ended = False
@@ -96,7 +99,8 @@ class RunningTool:
         else:
             read_fd, write_fd = os.pipe()
         quiet = subprocess.DEVNULL
-        stdout = quiet if self.tool.stream == "stderr" else write_fd
+        self._stdout = tempfile.TemporaryFile() if self.tool.stream == "stderr" else None
+        stdout = self._stdout or write_fd
         stderr = quiet if self.tool.stream == "stdout" else write_fd
         begin = time.monotonic()
         self.process = subprocess.Popen(argv, stdin=quiet, stdout=stdout, stderr=stderr, start_new_session=True)
@@ -160,6 +164,10 @@ class RunningTool:
             self.process.kill()
             self.process.wait()
         self._reader.join(STOP_TIMEOUT_SEC)
+        if self._stdout:
+            self._stdout.seek(0)
+            self.printed = self._stdout.read().decode(errors="replace")
+            self._stdout.close()
 
     def programs(self):
         """{name: (runs, ns)} of the BPF programs it holds open; programs of equal name are added up."""
@@ -195,6 +203,11 @@ class RunningTool:
 def sonde(build_dir, probes, *options):
     command = (f"{build_dir}/sonde", "trace", "--probes", probes, "-o", "json", *options)
     return Tool("sonde", command, "tracing", stream="stderr")
+
+
+def sonde_calls(build_dir, *options):
+    """Options of `sonde trace` that name calls."""
+    return Tool("sonde", (f"{build_dir}/sonde", "trace", "-o", "json", *options), "tracing", stream="stderr")
 
 
 def empty(build_dir, probes):
