@@ -125,7 +125,7 @@ constexpr std::array<Family, 13> kCounters{{
 
 constexpr std::array<Family, 2> kGauges{{
     {kClientInFlight,
-     "Calls of a function that have begun and not ended, by client, process and function.",
+     "Calls of a function that have begun and of which no end was seen so far, by client, process and function.",
      "Calls under way",
      "client calls",
      {},

@@ -165,7 +165,7 @@ void write_under_way(TextPage& page, const Snapshot& s, const GroupName& name)
         text += all[i].calls > 1 ? " at most" : "";
     }
     if (!text.empty()) {
-        page.paragraph(Paint::kDim, 2, "under way at the end: " + text);
+        page.paragraph(Paint::kDim, 2, "under way at the end (or left by a panic, a jump or an exit): " + text);
     }
 }
 
