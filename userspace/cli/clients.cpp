@@ -2,7 +2,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
 
 #include "userspace/app/client_report.h"
 #include "userspace/app/target.h"
@@ -97,6 +100,15 @@ std::string client_text(const ClientReport& report, size_t width, const Paint& p
             dear.push_back(call.call->call);
         }
     }
+    // Calls of several libraries may bear one name.
+    for (std::vector<std::string>* list : {&timed, &hot, &dear, &absent}) {
+        std::set<std::string> seen;
+        std::erase_if(*list, [&seen](const std::string& call) { return !seen.insert(call).second; });
+    }
+    std::erase_if(absent, [&](const std::string& call) {
+        return std::find(timed.begin(), timed.end(), call) != timed.end() ||
+               std::find(hot.begin(), hot.end(), call) != hot.end();
+    });
     for (const auto& [name, list] : {std::pair{"listens on", &ports}, std::pair{"calls that can be timed", &timed},
                                      std::pair{"frequent ones, timed if --calls names them", &hot},
                                      std::pair{"dearer ones, whose first instruction the kernel single-steps", &dear},

@@ -70,10 +70,15 @@ Snapshot canonical(const Snapshot& snapshot)
     }
     std::map<std::pair<std::string, std::string>, CallFacts> calls;
     for (const CallFacts& facts : snapshot.calls) {
-        const CallFacts valid{to_valid_utf8(facts.client), to_valid_utf8(facts.call), to_valid_utf8(facts.question),
-                              to_valid_utf8(facts.within), facts.begun};
+        const CallFacts valid{to_valid_utf8(facts.client),
+                              to_valid_utf8(facts.call),
+                              to_valid_utf8(facts.question),
+                              to_valid_utf8(facts.within),
+                              facts.begun,
+                              facts.let_go};
         const auto [known, is_new] = calls.try_emplace({valid.client, valid.call}, valid);
         known->second.begun += is_new ? 0 : valid.begun;
+        known->second.let_go |= valid.let_go;
     }
     for (auto& [name, facts] : calls) {
         out.calls.push_back(std::move(facts));

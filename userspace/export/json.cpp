@@ -106,6 +106,7 @@ std::string to_json(const Snapshot& snapshot)
                                      {"call", facts.call},
                                      {"question", facts.question},
                                      {"begun", facts.begun},
+                                     {"let_go", facts.let_go},
                                      {"within", facts.within.empty() ? Json(nullptr) : Json(facts.within)}});
     }
     constexpr int kOneLine = -1;

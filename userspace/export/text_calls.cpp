@@ -120,6 +120,15 @@ std::string share_text(const TreeRow& row)
     return share > 1 ? ">100%" : formatted("%.0f%%", share * 100);
 }
 
+// Those of a text ("rpc:eth_call") with the call that they are told apart from ("rpc:other").
+bool is_let_go(const Snapshot& s, const std::string& client, const std::string& call)
+{
+    const std::string family = call.substr(0, call.find(':'));
+    return std::any_of(s.calls.begin(), s.calls.end(), [&](const CallFacts& facts) {
+        return facts.let_go && facts.client == client && (facts.call == call || facts.call == family + ":other");
+    });
+}
+
 void write_heading(TextPage& page, const Snapshot& s, const GroupName& name)
 {
     std::string text = page.label(name.first);
@@ -204,13 +213,16 @@ void write_group(TextPage& page, const Snapshot& s, const GroupName& name, const
     write_heading(page, s, name);
     const CallTree tree(s, group);
     std::vector<DistributionRow> rows;
-    const size_t shown = page.shown(tree.rows().size());
+    const size_t all = tree.rows().size();
+    const size_t shown = std::min(all, 2 * page.shown(all));  // one level of the tree is no whole answer
     bool nested = false;
     for (size_t i = 0; i < shown; ++i) {
         const TreeRow& row = tree.rows()[i];
         const double per_s = s.duration_s > 0 ? static_cast<double>(row.series->histogram.count()) / s.duration_s : 0;
-        rows.push_back({{std::string(2 * row.depth, ' ') + page.label(call_of(row.series->labels)), rate_text(per_s),
-                         share_text(row)},
+        const std::string& call = call_of(row.series->labels);
+        const bool in_part = is_let_go(s, name.first, call);
+        rows.push_back({{std::string(2 * row.depth, ' ') + page.label(call), in_part ? "let go" : rate_text(per_s),
+                         in_part ? "" : share_text(row)},
                         &row.series->histogram});
         nested = nested || row.above != nullptr;
     }
@@ -226,7 +238,7 @@ void write_group(TextPage& page, const Snapshot& s, const GroupName& name, const
         page.line(paint, line);
         paint = Paint::kPlain;
     }
-    page.more(tree.rows().size() - shown);
+    page.more(all - shown);
     write_under_way(page, s, name);
     write_silent(page, s, name.first);
 }

@@ -50,6 +50,7 @@ struct CallFacts {
     std::string question;  // in plain words; may be empty
     std::string within;    // the call of the same client that makes this one; may be empty
     uint64_t begun = 0;    // how often it was called, ended or not, in all processes
+    bool let_go = false;   // in some process, before the end: there is more than was counted
 };
 
 enum class ProbeState { kOk, kDegraded, kOff };

@@ -9,6 +9,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <iterator>
 #include <map>
 #include <optional>
@@ -101,6 +102,8 @@ class ClientProbeImpl final : public ClientProbe {
     [[nodiscard]] std::vector<UprobeLinks> release_all();
     void measure_cost();
     void forget(const ClientProcess& process, const sonde_client_function* rows);
+    void for_each_under_way(const std::function<void(pid_t pid, uint32_t series, uint64_t began_ns)>& visit) const;
+    [[nodiscard]] uint64_t calls_under_way(pid_t pid) const;
     [[nodiscard]] std::map<uint32_t, UnderWay> under_way() const;
     [[nodiscard]] std::vector<CallCounts> counts(const sonde_client_function* rows) const;
     void add_gauges(const std::map<uint32_t, UnderWay>& calls, Snapshot& into) const;
@@ -117,8 +120,9 @@ class ClientProbeImpl final : public ClientProbe {
     ClientSeries series_;
     std::vector<std::unique_ptr<ClientProcess>> processes_;  // before rows_ and series_ are gone
     std::vector<std::string> refusals_;
-    std::vector<std::string> lost_;                // why processes lost their probes before they ended
-    uint64_t left_ = 0;                            // calls that no return was seen of, so far
+    std::vector<std::string> lost_;  // why processes lost their probes before they ended
+    uint64_t left_ = 0;              // calls that no return was seen of, so far
+    uint64_t cut_off_ = 0;           // calls that were under way when the probes of others were taken back
     std::map<uint32_t, UnderWay> last_under_way_;  // when tracing ended
     uint64_t stopped_ns_ = 0;
     bool attached_ = false;
@@ -239,8 +243,10 @@ void ClientProbeImpl::maintain()
         Status status = ok();
         if (!ended && !process->is_same_program()) {
             status = Error{ESTALE, "process " + std::to_string(process->target().pid) + ": its program has changed"};
-        } else if (!ended) {
-            status = process->shed(rows, past.count(), limits_, cost_);
+        } else if (!ended && process->choose_to_let_go(rows, past.count(), limits_, cost_)) {
+            process->take_back();
+            cut_off_ += calls_under_way(process->target().pid);
+            status = process->put_back();
         }
         if (!status) {
             lost_.push_back(status.error().what);
@@ -259,11 +265,11 @@ void ClientProbeImpl::maintain()
     looked_at_ = now;
 }
 
-// By series.
-std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
+void ClientProbeImpl::for_each_under_way(
+    const std::function<void(pid_t pid, uint32_t series, uint64_t began_ns)>& visit) const
 {
     constexpr uint64_t kTaken = 1;
-    std::map<uint32_t, UnderWay> found;
+    constexpr unsigned kTgidShift = 32;
     constexpr size_t kAtOnce = 1024;  // not all in memory
     std::optional<Result<MapWindow>> window;
     for (size_t i = 0; i < SONDE_CLIENT_BUCKETS; ++i) {
@@ -278,14 +284,31 @@ std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
         const auto& bucket = (*window)->at<sonde_client_bucket>(i % kAtOnce);
         for (size_t way = 0; way < SONDE_CLIENT_WAYS; ++way) {
             const uint64_t at_ns = read_shared(bucket.at_ns[way]);
+            const uint64_t whose = read_shared(bucket.whose[way]);
             // What an earlier use of the row has left does not count.
-            if (at_ns > kTaken && rows_.is_current(static_cast<uint32_t>(bucket.whose[way]))) {
-                UnderWay& calls = found[bucket.series[way]];
-                ++calls.calls;
-                calls.oldest_ns = std::min(calls.oldest_ns, at_ns);
+            if (at_ns > kTaken && rows_.is_current(static_cast<uint32_t>(whose))) {
+                visit(static_cast<pid_t>(whose >> kTgidShift), read_shared(bucket.series[way]), at_ns);
             }
         }
     }
+}
+
+uint64_t ClientProbeImpl::calls_under_way(pid_t pid) const
+{
+    uint64_t calls = 0;
+    for_each_under_way([&](pid_t of, uint32_t, uint64_t) { calls += of == pid ? 1 : 0; });
+    return calls;
+}
+
+// By series.
+std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
+{
+    std::map<uint32_t, UnderWay> found;
+    for_each_under_way([&found](pid_t, uint32_t series, uint64_t began_ns) {
+        UnderWay& calls = found[series];
+        ++calls.calls;
+        calls.oldest_ns = std::min(calls.oldest_ns, began_ns);
+    });
     return found;
 }
 
@@ -322,8 +345,15 @@ void ClientProbeImpl::add_gauges(const std::map<uint32_t, UnderWay>& calls, Snap
 void ClientProbeImpl::add_counters(Snapshot& into) const
 {
     std::map<Labels, uint64_t> events;
+    std::set<std::pair<std::string, std::string>>
+        partial;  // client and event, of calls that were let go: a false count
     for (const ClientSeries::Entry& entry : series_.entries()) {
-        if (entry.counts.empty()) {
+        if (entry.too_fast != 0) {
+            partial.emplace(entry.labels.at("client"), entry.counts);
+        }
+    }
+    for (const ClientSeries::Entry& entry : series_.entries()) {
+        if (entry.counts.empty() || partial.contains({entry.labels.at("client"), entry.counts})) {
             continue;
         }
         const auto histogram = std::find_if(
@@ -368,7 +398,10 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
             silent.push_back(name);
         }
     }
-    left_ = std::max(left_, unfinished - std::min(unfinished, calls_under_way));
+    left_ = std::max(left_, unfinished - std::min(unfinished, calls_under_way + cut_off_));
+    if (cut_off_ != 0) {
+        status.discarded["under way while others were let go"] = cut_off_;
+    }
     if (left_ != 0) {
         status.discarded["not seen returning: left by a panic, a jump or an exit"] = left_;
     }
@@ -423,8 +456,8 @@ Status ClientProbeImpl::read(Snapshot& into)
         // Not those of texts: they are told apart at the same place, and counted there.
         if (entries[i].attached) {
             const Labels& labels = entries[i].labels;
-            into.calls.push_back(
-                {labels.at("client"), labels.at("call"), entries[i].question, entries[i].within, all[i].begun});
+            into.calls.push_back({labels.at("client"), labels.at("call"), entries[i].question, entries[i].within,
+                                  all[i].begun, entries[i].too_fast != 0});
         }
     }
     add_status(all, all_under_way, into);

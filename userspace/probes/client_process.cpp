@@ -203,13 +203,19 @@ Result<std::unique_ptr<ClientProcess>> ClientProcess::attach(ClientTarget target
     return process;
 }
 
-Status ClientProcess::shed(const sonde_client_function* rows, double past_s, const CallLimits& limits,
-                           const UprobeCost& cost)
+bool ClientProcess::choose_to_let_go(const sonde_client_function* rows, double past_s, const CallLimits& limits,
+                                     const UprobeCost& cost)
 {
-    constexpr double kLatest = 0.5;  // weight of the latest window: blocks come in bursts
     constexpr double kNsPerSecond = 1e9;
-    std::vector<std::pair<Call*, double>> rates;  // calls per second
-    double total = 0;
+    constexpr double kLatest = 0.5;    // weight of the latest window: blocks come in bursts
+    constexpr double kHeadroom = 0.7;  // of the budget, so that this is not done again at once
+    struct Load {
+        Call* call;
+        double per_s;
+        double share;  // of a CPU
+    };
+    std::vector<Load> loads;
+    double total = 0, of_late = 0;
     for (Call& call : calls_) {
         const sonde_client_function& row = rows[call.row];
         const uint64_t begun = read_shared(row.begun), ended = read_shared(row.ended);
@@ -223,26 +229,31 @@ Status ClientProcess::shed(const sonde_client_function* rows, double past_s, con
         const double ns = begins * (stepped ? cost.stepped_ns : cost.emulated_ns) +
                           ends * (returned ? cost.emulated_ns : cost.stepped_ns);
         call.cost = kLatest * ns / kNsPerSecond + (1 - kLatest) * call.cost;
-        total += call.let_go ? 0 : call.cost;
-        rates.emplace_back(&call, std::max(begins, ends));
-    }
-    std::sort(rates.begin(), rates.end(), [](const auto& a, const auto& b) { return a.first->cost > b.first->cost; });
-    bool any = false;
-    for (const auto& [call, rate] : rates) {
-        const bool too_fast = rate > static_cast<double>(limits.calls_per_second);
-        const bool too_dear = limits.budget > 0 && total > limits.budget;
-        if (!call->let_go && (too_fast || too_dear)) {
-            call->let_go = any = true;
-            ClientSeries::Entry& entry = series_->entries()[call->series];
-            entry.too_fast = static_cast<uint64_t>(rate);
-            entry.too_dear = too_fast ? 0 : call->cost;
-            total -= call->cost;
+        if (!call.let_go) {
+            of_late += call.cost;
+            loads.push_back({&call, std::max(begins, ends), std::max(ns / kNsPerSecond, call.cost)});
+            total += loads.back().share;
         }
     }
-    if (!any || links_.empty()) {
-        return ok();
+    std::sort(loads.begin(), loads.end(), [](const Load& a, const Load& b) { return a.share > b.share; });
+    const bool over_budget = limits.budget > 0 && of_late > limits.budget;
+    bool any = false;
+    for (const Load& load : loads) {
+        const bool too_fast = load.per_s > static_cast<double>(limits.calls_per_second);
+        const bool too_dear = over_budget && total > kHeadroom * limits.budget;
+        if (too_fast || too_dear) {
+            load.call->let_go = any = true;
+            ClientSeries::Entry& entry = series_->entries()[load.call->series];
+            entry.too_fast = std::max<uint64_t>(1, static_cast<uint64_t>(load.per_s));
+            entry.too_dear = too_fast ? 0 : load.share;
+            total -= load.share;
+        }
     }
-    links_ = {};
+    return any && !links_.empty();
+}
+
+Status ClientProcess::put_back()
+{
     for (const Call& call : calls_) {
         rows_->renew(call.row);
     }

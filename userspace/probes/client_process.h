@@ -84,9 +84,14 @@ class ClientProcess {
     [[nodiscard]] bool has_ended() const;
     // False after exec, or an upgrade in place and a start of that: the offsets mean nothing in it.
     [[nodiscard]] bool is_same_program() const;
-    // Takes back the probes of functions that were called too often, or cost too much, in the past seconds: all probes
-    // first, and then those that may stay are put in place again; for a moment their calls are not seen.
-    Status shed(const sonde_client_function* rows, double past_s, const CallLimits& limits, const UprobeCost& cost);
+    // Looks at how often its calls came in the past seconds, and chooses those to be let go: that were called too
+    // often, or cost too much. False if there are none.
+    bool choose_to_let_go(const sonde_client_function* rows, double past_s, const CallLimits& limits,
+                          const UprobeCost& cost);
+    // Lets them go: takes all probes back, beginnings first, and then puts those in place that may stay. For a moment
+    // no call is seen, and those that are under way between the two are not measured.
+    void take_back() { links_.close(); }
+    Status put_back();
     // Its probes, for UprobeLinks::close_together. It has none any more.
     [[nodiscard]] UprobeLinks release() { return std::exchange(links_, {}); }
 

@@ -125,6 +125,14 @@ Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, cons
     return status ? Result<UprobeLinks>(std::move(links)) : status.error();
 }
 
+void UprobeLinks::close()
+{
+    for (; !multi_.empty(); multi_.pop_back()) {
+    }
+    for (; !single_.empty(); single_.pop_back()) {
+    }
+}
+
 void UprobeLinks::close_together(std::vector<UprobeLinks> links)
 {
     constexpr size_t kMaxThreads = 64;

@@ -42,6 +42,8 @@ class UprobeLinks {
     UprobeLinks() = default;
 
     [[nodiscard]] bool empty() const { return multi_.empty() && single_.empty(); }
+    // Takes them back, the last first.
+    void close();
     // Takes the probes of many processes back. The kernel waits for some 70 ms with each link; those that are closed at
     // the same time wait together, which is what this has threads for. They have ended when it returns.
     static void close_together(std::vector<UprobeLinks> links);
