@@ -66,14 +66,17 @@ static __always_inline void client__drop(struct sonde_client_function *function,
 
 static __always_inline u32 client__tgid(void) { return bpf_get_current_pid_tgid() >> 32; }
 
-/* The function of a probe; NULL behind the end of tracing, and for another process than its own: one forked from it has its breakpoints, and on some
- * kernels return probes are not confined to a process. */
+/* The function of a probe. NULL where nothing is counted: when tracing has ended, or its probes are being taken back; and
+ * for another process than its own: one forked from it has its breakpoints, and on some kernels return probes are not
+ * confined to a process. */
 static __always_inline struct sonde_client_function *client__function(u32 cookie)
 {
     u32 index = SONDE_CLIENT_FUNCTION_OF(cookie);
     struct sonde_client_function *function = bpf_map_lookup_elem(&functions, &index);
 
-    return function && function->tgid == client__tgid() && !counters.stopped ? function : NULL;
+    if (!function || function->tgid != client__tgid() || counters.stopped)
+        return NULL;
+    return *(volatile u16 *)&function->generation == SONDE_CLIENT_GENERATION_OF(cookie) ? function : NULL;
 }
 
 /* False if it cannot be told. */

@@ -18,7 +18,7 @@
 
 enum sonde_client_drop {
     SONDE_CLIENT_DROP_BEGAN_BEFORE, /* an end without a beginning: from before tracing, or forgotten */
-    SONDE_CLIENT_DROP_NO_ROOM,      /* a beginning that could not be kept, or for which another was forgotten */
+    SONDE_CLIENT_DROP_NO_ROOM,      /* a beginning that could not be kept */
     SONDE_CLIENT_DROP_NO_GOROUTINE, /* the register that should hold the goroutine leads nowhere */
     SONDE_CLIENT_DROP_CLOCK_BACKWARD,
     SONDE_CLIENT_DROPS,
@@ -29,6 +29,7 @@ enum sonde_client_drop {
  * ends after it. */
 #define SONDE_CLIENT_COOKIE(function, generation) ((__u32)(generation) << 16 | (function))
 #define SONDE_CLIENT_FUNCTION_OF(cookie) ((cookie) & 0xffff)
+#define SONDE_CLIENT_GENERATION_OF(cookie) ((__u32)(cookie) >> 16)
 
 /* The calls of one thread do not overlap, and their two ends are in different functions: the thread is the key. */
 #define SONDE_CLIENT_BY_THREAD 1
@@ -43,7 +44,7 @@ struct sonde_client_function {
     __u16 flags;
     __u16 argument; /* the first is 1: leads to a struct with a Go string that tells calls apart; 0: there is none */
     __u16 text_at;  /* where in the struct */
-    __u16 pad;
+    __u16 generation; /* of the cookies that are counted: see above */
 };
 
 /* A call that is under way. */

@@ -56,8 +56,7 @@ static __always_inline bool flight__is(struct sonde_client_bucket *bucket, u32 i
            bucket->whose[i] == flight__whose(key);
 }
 
-/* Overwrites an entry of the same key: a call that ended without a return. False if there was no place, or another call
- * had to be forgotten for it. */
+/* Overwrites an entry of the same key: a call that ended without a return. False if others were faster for all places. */
 static __always_inline bool flight__put(const struct sonde_client_activation *key, u64 now, u32 series)
 {
     struct sonde_client_bucket *bucket = flight__bucket(key);
@@ -83,13 +82,12 @@ static __always_inline bool flight__put(const struct sonde_client_activation *ke
         at &= SONDE_CLIENT_WAYS - 1;
         if (__sync_val_compare_and_swap(&bucket->at_ns[at], oldest, FLIGHT_TAKEN) != oldest)
             continue;
-        had = oldest == FLIGHT_FREE || flight__is(bucket, at, key);
         bucket->depth[at] = key->depth;
         bucket->owner[at] = key->owner;
         bucket->whose[at] = flight__whose(key);
         bucket->series[at] = series;
         __sync_lock_test_and_set(&bucket->at_ns[at], now); /* a full barrier */
-        return had;
+        return true;
     }
     return false;
 }

@@ -151,6 +151,7 @@ Result<CallSites> choose_sites(const FunctionSymbol& function, const BinaryFacts
     sites.go = function.go;
     sites.begin = function.offset + found.entry.offset;
     sites.begin_is_nop5 = found.entry.nop5;
+    sites.stepped = !found.entry.emulated;
     for (const ProbeSite& end : found.returns) {
         sites.ends.push_back(function.offset + end.offset);
     }

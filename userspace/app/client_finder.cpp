@@ -17,6 +17,7 @@
 namespace sonde {
 namespace {
 
+constexpr size_t kMostKept = 256;                // files
 constexpr std::string_view kWrapped("-binary");  // of wrappers that some packages put around a program
 
 std::string file_name(std::string_view path)
@@ -153,23 +154,37 @@ bool ClientSelection::wants(const CatalogCall& call) const
 }
 
 // What its file says of a program; null where that cannot be read.
-const SymbolReport* ClientFinder::facts_of(pid_t pid)
+const ClientFinder::Facts* ClientFinder::facts_of(pid_t pid)
 {
     const std::string target = std::to_string(pid);
-    const Result<FileIdentity> file = TargetFile::identity_of(fs_->resolve("/proc/" + target + "/exe"));
+    const std::string path = fs_->resolve("/proc/" + target + "/exe");
+    const Result<FileIdentity> file = TargetFile::identity_of(path);
     if (!file) {
         return nullptr;
     }
-    auto known = facts_.find(*file);
-    if (known == facts_.end()) {
-        std::vector<std::string> patterns = function_rules(*catalog_);
-        if (patterns.empty()) {
-            patterns.emplace_back("-");  // fits nothing
-        }
-        Result<SymbolReport> report = examine_binary({.target = target, .patterns = patterns}, *fs_);
-        known = facts_.emplace(*file, report ? std::move(*report) : SymbolReport()).first;
+    const FileState state{*file, TargetFile::changed_ns(path)};
+    if (const auto known = facts_.find(state); known != facts_.end()) {
+        return &known->second;
     }
-    return &known->second;
+    std::vector<std::string> patterns = function_rules(*catalog_);
+    if (patterns.empty()) {
+        patterns.emplace_back("-");  // fits nothing
+    }
+    const Result<SymbolReport> report = examine_binary({.target = target, .patterns = patterns}, *fs_);
+    if (report && report->facts.file != *file) {
+        return nullptr;  // it runs another one by now: that comes as news of its own
+    }
+    Facts facts;
+    if (report) {
+        facts.go = report->facts.go;
+        for (const FunctionSymbol& function : report->functions) {
+            facts.functions.insert(function.matched.begin(), function.matched.end());
+        }
+    }
+    if (facts_.size() >= kMostKept) {
+        facts_.clear();
+    }
+    return &facts_.emplace(state, std::move(facts)).first->second;
 }
 
 bool ClientFinder::fits(const CatalogRule& rule, const ProcessInfo& process)
@@ -189,22 +204,18 @@ bool ClientFinder::fits(const CatalogRule& rule, const ProcessInfo& process)
     if (rule.go_main.empty() && rule.go_package.empty() && rule.go_dependency.empty() && rule.function.empty()) {
         return true;
     }
-    const SymbolReport* report = facts_of(process.pid);
-    if (report == nullptr) {
+    const Facts* facts = facts_of(process.pid);
+    if (facts == nullptr) {
         return false;
     }
     if (!rule.function.empty()) {
         const std::vector<std::string> patterns = function_rules(*catalog_);
-        const auto index =
-            static_cast<uint32_t>(std::find(patterns.begin(), patterns.end(), rule.function) - patterns.begin());
-        const auto& functions = report->functions;
-        if (std::none_of(functions.begin(), functions.end(), [index](const FunctionSymbol& f) {
-                return std::find(f.matched.begin(), f.matched.end(), index) != f.matched.end();
-            })) {
+        const auto at = std::find(patterns.begin(), patterns.end(), rule.function);
+        if (!facts->functions.contains(static_cast<uint32_t>(at - patterns.begin()))) {
             return false;
         }
     }
-    const std::optional<GoBuildInfo>& go = report->facts.go;
+    const std::optional<GoBuildInfo>& go = facts->go;
     if (!go) {
         return rule.go_main.empty() && rule.go_package.empty() && rule.go_dependency.empty();
     }
@@ -244,11 +255,18 @@ void ClientFinder::add_program(const ProcessInfo& process, const std::string& pa
         into.problems.push_back(file.error().with("process " + std::to_string(process.pid)).what);
         return;
     }
-    const ProgramKey key{*file, client.client};
+    const ProgramKey key{{*file, TargetFile::changed_ns(path)}, client.client};
     if (const auto known = programs_.find(key); known != programs_.end()) {
-        into.programs.push_back(known->second);
-        into.programs.back().path = path;
+        if (known->second) {
+            into.programs.push_back(*known->second);
+            into.programs.back().path = path;
+        } else {
+            into.problems.push_back(known->second.error().what);
+        }
         return;
+    }
+    if (programs_.size() >= kMostKept) {
+        programs_.clear();
     }
     BinaryQuestion question{.target = path, .patterns = {}, .with_sites = true, .version_mark = client.version_mark};
     std::vector<size_t> call_of;  // which call a pattern is of
@@ -265,6 +283,12 @@ void ClientFinder::add_program(const ProcessInfo& process, const std::string& pa
     const Result<SymbolReport> report = examine_binary(question, *fs_);
     if (!report) {
         into.problems.push_back(report.error().what);
+        programs_.emplace(key, report.error());  // nothing is read again for each of its processes
+        return;
+    }
+    // Nothing of another file is kept under the name of this one.
+    if (report->facts.file != *file) {
+        into.problems.push_back("process " + std::to_string(process.pid) + ": its program changed meanwhile");
         return;
     }
     ClientProgram program{path, *file, report->facts, {}};
@@ -286,18 +310,16 @@ void ClientFinder::add_program(const ProcessInfo& process, const std::string& pa
             }
             if (sites) {
                 program.calls[call].sites.copies.push_back(*sites);
-                program.calls[call].sites.copies.back().stepped = !function.sites->entry.emulated;
+                // Clients written in C are known to have one stack per thread.
+                program.calls[call].sites.copies.back().prefers_return_probe = client.runtime == "c";
             } else {
                 program.calls[call].refusals.push_back(function.display + ": " + sites.error().what);
             }
             break;
         }
     }
-    into.programs.push_back(programs_.emplace(key, std::move(program)).first->second);
-    if (report->facts.file != *file) {
-        into.problems.push_back("process " + std::to_string(process.pid) + ": its program changed meanwhile");
-        into.programs.pop_back();
-    }
+    into.programs.push_back(program);
+    programs_.emplace(key, std::move(program));
 }
 
 FoundClient ClientFinder::examine(const ProcessInfo& process, const CatalogClient& client)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -54,18 +55,25 @@ class ClientFinder {
     [[nodiscard]] std::vector<FoundClient> find_all();
 
   private:
-    // A file, and the client that it was looked at for.
-    using ProgramKey = std::pair<FileIdentity, std::string>;
+    // A file as it was read: an upgrade in place may keep its size and its time, but not when it was changed.
+    using FileState = std::pair<FileIdentity, int64_t>;
+    // And the client that it was looked at for.
+    using ProgramKey = std::pair<FileState, std::string>;
+    // What rules ask of a program.
+    struct Facts {
+        std::optional<GoBuildInfo> go;
+        std::set<uint32_t> functions;  // which of the patterns of all rules are in it
+    };
 
-    [[nodiscard]] const SymbolReport* facts_of(pid_t pid);
+    [[nodiscard]] const Facts* facts_of(pid_t pid);
     [[nodiscard]] bool fits(const CatalogRule& rule, const ProcessInfo& process);
     void add_program(const ProcessInfo& process, const std::string& path, const std::vector<const CatalogCall*>& calls,
                      const CatalogClient& client, FoundClient& into);
 
     const Catalog* catalog_;
     const RootedFs* fs_;
-    std::map<FileIdentity, SymbolReport> facts_;
-    std::map<ProgramKey, ClientProgram> programs_;
+    std::map<FileState, Facts> facts_;
+    std::map<ProgramKey, Result<ClientProgram>> programs_;
 };
 
 // The catalog of this host: what is built in, and /etc/sonde/clients.d. What is wrong with one of its files is logged.

@@ -10,8 +10,9 @@
 namespace sonde {
 namespace {
 
-// So that a host that starts many programs is not kept waiting: the rest comes with the next call.
-constexpr size_t kMostAtOnce = 200;
+// Of a call, after which the rest waits for the next: programs that start must not keep a trace from its work.
+constexpr std::chrono::milliseconds kTime{100};
+constexpr size_t kMostSaid = 1000;
 constexpr size_t kMostKnown = 100'000;
 
 }  // namespace
@@ -24,7 +25,9 @@ void ClientWatch::take(const FoundClient& found, News& into)
 {
     found_.insert(found.client->client);
     const auto say = [this, &into, &found](const std::string& what) {
-        if (said_.insert(found.client->client + what).second) {
+        std::string kind = found.client->client + what;  // whichever process it is said of
+        std::erase_if(kind, [](char c) { return c >= '0' && c <= '9'; });
+        if (said_.size() < kMostSaid && said_.insert(kind).second) {
             into.refusals.push_back(found.client->client + ": " + what);
         }
     };
@@ -97,12 +100,18 @@ ClientWatch::News ClientWatch::poll()
         }
     }
     // Not before the next call: one that ends at once, as a connection's process may, is not worth its probes.
+    std::sort(starts.pids.begin(), starts.pids.end());
+    starts.pids.erase(std::unique(starts.pids.begin(), starts.pids.end()), starts.pids.end());
     const std::vector<pid_t> older = std::exchange(young_, std::move(starts.pids));
+    if (starts.missed) {
+        waiting_.clear();  // they are all among those
+    }
     waiting_.insert(waiting_.end(), older.begin(), older.end());
     if (known_.size() > kMostKnown) {
         known_.clear();  // some are looked at once more, for nothing
     }
-    for (size_t i = 0; i < kMostAtOnce && !waiting_.empty(); ++i) {
+    for (const auto end = std::chrono::steady_clock::now() + kTime;
+         !waiting_.empty() && std::chrono::steady_clock::now() < end;) {
         look_at(waiting_.front(), news);
         waiting_.pop_front();
     }

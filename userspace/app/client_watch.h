@@ -24,6 +24,8 @@ class ClientWatch {
     };
 
     ClientWatch(Catalog catalog, ClientSelection selection);
+    ClientWatch(const ClientWatch&) = delete;
+    ClientWatch& operator=(const ClientWatch&) = delete;
 
     // Those that run now. To be called first.
     News begin();

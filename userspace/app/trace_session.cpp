@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "userspace/app/trace_session.h"
 
+#include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include <spdlog/spdlog.h>
@@ -147,6 +148,12 @@ Status TraceSession::load_with_fallback(const SessionConfig& config, KernelFeatu
 
 Status TraceSession::load_client(const SessionConfig& config, const KernelFeatures& features)
 {
+    // Some descriptors for each process; without uprobe_multi one for each probe.
+    rlimit files{};
+    if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        ::setrlimit(RLIMIT_NOFILE, &files);
+    }
     std::vector<ClientTarget> targets = config.clients;
     watch_ = config.watch;
     if (watch_) {
@@ -249,6 +256,8 @@ void TraceSession::add_clients(ClientWatch::News news)
         const std::string name = target.client + ", process " + std::to_string(target.pid);
         if (Status status = client_->add(std::move(target)); status) {
             spdlog::info("{}: its calls are timed from now on", printable(name));
+        } else if (status.error().code == ESTALE) {
+            spdlog::debug("{}: {}", printable(name), printable(status.error().what));  // it came and went
         } else {
             spdlog::warn("continuing without {}: {}", printable(name), printable(status.error().what));
         }
@@ -266,12 +275,6 @@ Status TraceSession::attach()
     listen_queue_ = ListenQueueMeter(fs_, network_namespaces_);
     bool attached = false;
     Error last{ENOTSUP, "nothing to attach"};
-    if (client_) {
-        if (Status status = attach_client(); !status) {
-            return status;
-        }
-        attached = true;
-    }
     for (Slot& slot : slots_) {
         if (!slot.probe) {
             continue;
@@ -284,6 +287,13 @@ Status TraceSession::attach()
             slot.probe.reset();
             spdlog::warn("continuing without {}: {}", probe_name(slot.kind), slot.why_off);
         }
+    }
+    // Last: it takes the longest, and counts nothing until all of it is there.
+    if (client_) {
+        if (Status status = attach_client(); !status) {
+            return status;
+        }
+        attached = true;
     }
     started_ = Clock::now();
     start_unix_ = unix_now();

@@ -33,7 +33,8 @@ constexpr const char* kMeasurement = "client calls";
 constexpr uint32_t kChunks = 8192;
 constexpr std::chrono::milliseconds kRateWindow{500};
 constexpr std::array<const char*, SONDE_CLIENT_DROPS> kDropNames{
-    "began before tracing", "too many calls under way", "no goroutine where it should be", "clock went backward"};
+    "began before tracing, or forgotten", "too many calls under way", "no goroutine where it should be",
+    "clock went backward"};
 constexpr size_t kNamed = 5;  // functions that a reason names
 
 // "a, b and 3 more"
@@ -71,12 +72,12 @@ struct UnderWay {
 class ClientProbeImpl final : public ClientProbe {
   public:
     ClientProbeImpl(SkelPtr<client_bpf> skel, std::vector<ClientTarget> targets, const UprobeKernel& kernel,
-                    const CallLimits& limits)
+                    const CallLimits& limits, FunctionRows rows)
         : skel_(std::move(skel)),
           first_targets_(std::move(targets)),
           kernel_(kernel),
           limits_(limits),
-          rows_(bpf_map__fd(skel_->maps.functions)),
+          rows_(std::move(rows)),
           series_(bpf_map__fd(skel_->maps.texts))
     {}
 
@@ -94,20 +95,22 @@ class ClientProbeImpl final : public ClientProbe {
     [[nodiscard]] Extent extent() const override;
 
   private:
-    [[nodiscard]] Result<MapWindow> function_rows() const
-    {
-        return MapWindow::open(bpf_map__fd(skel_->maps.functions), sizeof(sonde_client_function), 0,
-                               SONDE_CLIENT_FUNCTIONS);
-    }
     [[nodiscard]] std::vector<UprobeLinks> release_all();
     void measure_cost();
-    void forget(const ClientProcess& process, const sonde_client_function* rows);
+    void set_stopped(uint64_t value)
+    {
+        volatile auto& stopped = skel_->bss->counters.stopped;
+        stopped = value;
+    }
+    void forget(const ClientProcess& process);
     void for_each_under_way(const std::function<void(pid_t pid, uint32_t series, uint64_t began_ns)>& visit) const;
-    [[nodiscard]] uint64_t calls_under_way(pid_t pid) const;
+    void let_go(const std::vector<ClientProcess*>& over);
+    void lose(std::string what);
     [[nodiscard]] std::map<uint32_t, UnderWay> under_way() const;
-    [[nodiscard]] std::vector<CallCounts> counts(const sonde_client_function* rows) const;
+    [[nodiscard]] std::vector<CallCounts> counts() const;
     void add_gauges(const std::map<uint32_t, UnderWay>& calls, Snapshot& into) const;
     void add_counters(Snapshot& into) const;
+    void add_facts(const std::vector<CallCounts>& counts, Snapshot& into) const;
     void add_status(const std::vector<CallCounts>& counts, uint64_t calls_under_way, Snapshot& into);
 
     SkelPtr<client_bpf> skel_;
@@ -133,10 +136,10 @@ Status ClientProbeImpl::attach()
 {
     Error last{ENOENT, "there is no function to attach to"};
     attached_ = true;
-    looked_at_ = Clock::now();
     if (limits_.budget > 0) {
         measure_cost();
     }
+    set_stopped(1);  // nothing is counted before all is there
     for (ClientTarget& target : first_targets_) {
         if (Status status = add(std::move(target)); !status) {
             last = status.error();
@@ -144,6 +147,8 @@ Status ClientProbeImpl::attach()
         }
     }
     first_targets_.clear();
+    looked_at_ = Clock::now();
+    set_stopped(0);
     return processes_.empty() ? Status(last) : ok();
 }
 
@@ -173,7 +178,8 @@ void ClientProbeImpl::measure_cost()
 Status ClientProbeImpl::add(ClientTarget target)
 {
     if (std::any_of(processes_.begin(), processes_.end(), [&target](const auto& process) {
-            return process->target().pid == target.pid && process->target().file == target.file;
+            const ClientTarget& known = process->target();
+            return known.pid == target.pid && known.file == target.file && known.client == target.client;
         })) {
         return ok();  // it is there already
     }
@@ -189,8 +195,7 @@ Status ClientProbeImpl::add(ClientTarget target)
 void ClientProbeImpl::detach()
 {
     // The probes go when this goes: that takes its time, in which nobody is to wait for the numbers.
-    volatile auto& stopped = skel_->bss->counters.stopped;
-    stopped = 1;
+    set_stopped(1);
     stopped_ns_ = monotonic_ns();
     last_under_way_ = under_way();
     attached_ = false;
@@ -218,51 +223,67 @@ ClientProbe::Extent ClientProbeImpl::extent() const
 }
 
 // Keeps what was counted in it. The process is destroyed behind this, and its rows are given back.
-void ClientProbeImpl::forget(const ClientProcess& process, const sonde_client_function* rows)
+void ClientProbeImpl::forget(const ClientProcess& process)
 {
     for (const ClientProcess::Call& call : process.calls()) {
-        series_.entries()[call.series].ended_processes.add(rows[call.row]);
+        series_.entries()[call.series].ended_processes.add(rows_.rows()[call.row]);
     }
 }
 
 void ClientProbeImpl::maintain()
 {
-    const Clock::time_point now = Clock::now();
-    const std::chrono::duration<double> past = now - looked_at_;
-    if (past < kRateWindow || !attached_) {
+    if (Clock::now() - looked_at_ < kRateWindow || !attached_) {
         return;
     }
-    const Result<MapWindow> window = function_rows();
-    if (!window) {
-        return;
-    }
-    const auto* rows = &window->at<sonde_client_function>(0);
     std::vector<std::unique_ptr<ClientProcess>> gone;
+    std::vector<ClientProcess*> over;
     for (std::unique_ptr<ClientProcess>& process : processes_) {
-        const bool ended = process->has_ended();
-        Status status = ok();
-        if (!ended && !process->is_same_program()) {
-            status = Error{ESTALE, "process " + std::to_string(process->target().pid) + ": its program has changed"};
-        } else if (!ended && process->choose_to_let_go(rows, past.count(), limits_, cost_)) {
-            process->take_back();
-            cut_off_ += calls_under_way(process->target().pid);
-            status = process->put_back();
-        }
-        if (!status) {
-            lost_.push_back(status.error().what);
-        }
-        if (ended || !status) {
+        if (process->has_ended()) {
             gone.push_back(std::move(process));
+        } else if (!process->is_same_program()) {
+            lose("process " + std::to_string(process->target().pid) + ": its program has changed");
+            gone.push_back(std::move(process));
+        } else if (process->choose_to_let_go(limits_, cost_)) {
+            over.push_back(process.get());
         }
     }
     std::erase(processes_, nullptr);
+    let_go(over);
     std::vector<UprobeLinks> links;
     std::transform(gone.begin(), gone.end(), std::back_inserter(links), [](const auto& p) { return p->release(); });
     UprobeLinks::close_together(std::move(links));
     for (const std::unique_ptr<ClientProcess>& process : gone) {
-        forget(*process, rows);
+        forget(*process);
     }
-    looked_at_ = now;
+    looked_at_ = Clock::now();
+}
+
+void ClientProbeImpl::lose(std::string what)
+{
+    constexpr size_t kMostKept = 64;
+    if (lost_.size() < kMostKept) {
+        lost_.push_back(std::move(what));
+    }
+}
+
+void ClientProbeImpl::let_go(const std::vector<ClientProcess*>& over)
+{
+    if (over.empty()) {
+        return;
+    }
+    std::set<pid_t> pids;
+    for (const ClientProcess* process : over) {
+        pids.insert(process->target().pid);
+    }
+    for_each_under_way([&](pid_t pid, uint32_t, uint64_t) { cut_off_ += pids.contains(pid) ? 1 : 0; });
+    std::vector<UprobeLinks> links;
+    std::transform(over.begin(), over.end(), std::back_inserter(links), [](ClientProcess* p) { return p->let_go(); });
+    UprobeLinks::close_together(std::move(links));
+    for (ClientProcess* process : over) {
+        if (Status status = process->put_back(); !status) {
+            lose(status.error().what);  // it is looked at again, and found to have ended or changed
+        }
+    }
 }
 
 void ClientProbeImpl::for_each_under_way(
@@ -286,18 +307,12 @@ void ClientProbeImpl::for_each_under_way(
             const uint64_t at_ns = read_shared(bucket.at_ns[way]);
             const uint64_t whose = read_shared(bucket.whose[way]);
             // What an earlier use of the row has left does not count.
-            if (at_ns > kTaken && rows_.is_current(static_cast<uint32_t>(whose))) {
-                visit(static_cast<pid_t>(whose >> kTgidShift), read_shared(bucket.series[way]), at_ns);
+            const auto pid = static_cast<pid_t>(whose >> kTgidShift);
+            if (at_ns > kTaken && rows_.is_current(pid, static_cast<uint32_t>(whose))) {
+                visit(pid, read_shared(bucket.series[way]), at_ns);
             }
         }
     }
-}
-
-uint64_t ClientProbeImpl::calls_under_way(pid_t pid) const
-{
-    uint64_t calls = 0;
-    for_each_under_way([&](pid_t of, uint32_t, uint64_t) { calls += of == pid ? 1 : 0; });
-    return calls;
 }
 
 // By series.
@@ -313,7 +328,7 @@ std::map<uint32_t, UnderWay> ClientProbeImpl::under_way() const
 }
 
 // By series, of all processes.
-std::vector<CallCounts> ClientProbeImpl::counts(const sonde_client_function* rows) const
+std::vector<CallCounts> ClientProbeImpl::counts() const
 {
     std::vector<CallCounts> all;
     for (const ClientSeries::Entry& entry : series_.entries()) {
@@ -321,7 +336,7 @@ std::vector<CallCounts> ClientProbeImpl::counts(const sonde_client_function* row
     }
     for (const auto& process : processes_) {
         for (const ClientProcess::Call& call : process->calls()) {
-            all[call.series].add(rows[call.row]);
+            all[call.series].add(rows_.rows()[call.row]);
         }
     }
     return all;
@@ -421,13 +436,35 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
     into.probes.push_back(std::move(status));
 }
 
+// One for each call of a client, whatever its processes are named.
+void ClientProbeImpl::add_facts(const std::vector<CallCounts>& counts, Snapshot& into) const
+{
+    std::map<std::pair<std::string, std::string>, CallFacts> facts;
+    for (size_t i = 0; i < counts.size(); ++i) {
+        const ClientSeries::Entry& entry = series_.entries()[i];
+        // Not those of texts: they are told apart at the same place, and counted there.
+        if (entry.attached) {
+            const std::string &client = entry.labels.at("client"), &call = entry.labels.at("call");
+            CallFacts& known = facts[{client, call}];
+            known = {client,
+                     call,
+                     entry.question,
+                     entry.within,
+                     known.begun + counts[i].begun,
+                     known.let_go || entry.too_fast != 0};
+        }
+    }
+    for (auto& [name, call] : facts) {
+        into.calls.push_back(std::move(call));
+    }
+}
+
 Status ClientProbeImpl::read(Snapshot& into)
 {
-    const Result<MapWindow> functions = function_rows();
     const Result<MapWindow> rows =
         MapWindow::open(bpf_map__fd(skel_->maps.series), sizeof(sonde_hist_row), 0, SONDE_CLIENT_SERIES + 1);
-    if (!functions || !rows) {
-        return (!functions ? functions.error() : rows.error()).with("read rows of calls");
+    if (!rows) {
+        return rows.error().with("read rows of calls");
     }
     const std::vector<ClientSeries::Entry>& entries = series_.entries();
     std::vector<Histogram> histograms(entries.size());
@@ -451,15 +488,8 @@ Status ClientProbeImpl::read(Snapshot& into)
     }
     add_gauges(calls, into);
     add_counters(into);
-    const std::vector<CallCounts> all = counts(&functions->at<sonde_client_function>(0));
-    for (size_t i = 0; i < entries.size(); ++i) {
-        // Not those of texts: they are told apart at the same place, and counted there.
-        if (entries[i].attached) {
-            const Labels& labels = entries[i].labels;
-            into.calls.push_back({labels.at("client"), labels.at("call"), entries[i].question, entries[i].within,
-                                  all[i].begun, entries[i].too_fast != 0});
-        }
-    }
+    const std::vector<CallCounts> all = counts();
+    add_facts(all, into);
     add_status(all, all_under_way, into);
     return ok();
 }
@@ -495,8 +525,12 @@ Result<std::unique_ptr<ClientProbe>> load_client_probe(std::vector<ClientTarget>
     if (bpf_map_update_elem(bpf_map__fd(skel->maps.series), &index, &other, BPF_ANY) != 0) {
         return Error::from_errno(errno, "prepare the row for other calls");
     }
+    Result<FunctionRows> rows = FunctionRows::open(bpf_map__fd(skel->maps.functions));
+    if (!rows) {
+        return rows.error();
+    }
     return std::unique_ptr<ClientProbe>(
-        std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel, limits));
+        std::make_unique<ClientProbeImpl>(std::move(skel), std::move(targets), kernel, limits, std::move(*rows)));
 }
 
 std::string why_not_timed(const ClientCall& call, bool seccomp, const KernelFeatures& features)

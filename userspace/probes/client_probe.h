@@ -19,9 +19,11 @@ struct CallSites {
     bool stepped = false;        // the kernel single-steps the instruction at its beginning, as it does every return
     // File offsets of all returns; empty where the function may end otherwise, and is then seen by a return probe only.
     std::vector<uint64_t> ends;
-    // A return probe would be safe, where the kernel and the process allow one. It is the cheaper one: the kernel
-    // single-steps return instructions, and does not need to there.
+    // A return probe is possible, where the kernel and the process allow one. It is the cheaper one, for the kernel
+    // single-steps return instructions; but it is dangerous where a program switches between stacks by means of its
+    // own, and the kernel has no more than 64 of them under way per thread.
     bool return_probe = false;
+    bool prefers_return_probe = false;  // of a program of which more is known than its file tells
     bool by_thread = false;  // begin and ends are in different functions, of one thread; the ends of another copy serve
     uint64_t begin_semaphore = 0;          // file offset of the counter of those who watch; 0: there is none
     std::vector<uint64_t> end_semaphores;  // those of `ends`; empty: there are none

@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <poll.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -42,11 +43,38 @@ std::string UprobeKernel::refusal(const ClientCall& call, bool seccomp) const
     return "";
 }
 
-FunctionRows::FunctionRows(int map_fd) : map_fd_(map_fd), generations_(SONDE_CLIENT_FUNCTIONS)
+Result<FunctionRows> FunctionRows::open(int map_fd)
 {
-    for (uint32_t row = SONDE_CLIENT_FUNCTIONS; row-- > 0;) {
+    void* rows = ::mmap(nullptr, sizeof(sonde_client_function) * SONDE_CLIENT_FUNCTIONS, PROT_READ | PROT_WRITE,
+                        MAP_SHARED, map_fd, 0);
+    if (rows == MAP_FAILED) {
+        return Error::from_errno(errno, "map the rows of functions");
+    }
+    return FunctionRows(static_cast<sonde_client_function*>(rows));
+}
+
+FunctionRows::FunctionRows(sonde_client_function* rows) : rows_(rows)
+{
+    for (uint32_t row = 0; row < SONDE_CLIENT_FUNCTIONS; ++row) {
         free_.push_back(row);
     }
+}
+
+FunctionRows::FunctionRows(FunctionRows&& other) noexcept
+    : rows_(std::exchange(other.rows_, nullptr)), free_(std::move(other.free_))
+{}
+
+FunctionRows::~FunctionRows()
+{
+    if (rows_ != nullptr) {
+        ::munmap(rows_, sizeof(sonde_client_function) * SONDE_CLIENT_FUNCTIONS);
+    }
+}
+
+void FunctionRows::renew(uint32_t row)
+{
+    volatile auto& generation = rows_[row].generation;
+    generation = static_cast<uint16_t>(generation + 1);
 }
 
 Result<uint32_t> FunctionRows::take(const sonde_client_function& row)
@@ -54,18 +82,19 @@ Result<uint32_t> FunctionRows::take(const sonde_client_function& row)
     if (free_.empty()) {
         return Error{E2BIG, "more than " + std::to_string(SONDE_CLIENT_FUNCTIONS) + " functions of processes"};
     }
-    const uint32_t index = free_.back();
-    if (bpf_map_update_elem(map_fd_, &index, &row, BPF_ANY) != 0) {
-        return Error::from_errno(errno, "prepare the row of a function");
-    }
-    free_.pop_back();
-    ++generations_[index];
+    const uint32_t index = free_.front();
+    free_.pop_front();
+    const uint16_t generation = rows_[index].generation;
+    rows_[index] = row;  // nothing counts in it
+    rows_[index].generation = generation;
+    renew(index);
     return index;
 }
 
 void FunctionRows::give_back(uint32_t row)
 {
-    ++generations_[row];
+    renew(row);
+    rows_[row].tgid = 0;
     free_.push_back(row);
 }
 
@@ -77,7 +106,9 @@ ClientProcess::ClientProcess(ClientTarget target, client_bpf& skel, const Uprobe
       rows_(&rows),
       series_(&series),
       pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, target_.pid, 0)))
-{}
+{
+    pidfd_error_ = pidfd_ ? Error() : Error::from_errno(errno, "pidfd_open");
+}
 
 ClientProcess::~ClientProcess()
 {
@@ -156,7 +187,7 @@ std::vector<UprobePlace> ClientProcess::places() const
 bool ClientProcess::has_ended() const
 {
     pollfd wait{pidfd_.get(), POLLIN, 0};
-    return !pidfd_ || ::poll(&wait, 1, 0) != 0;
+    return !pidfd_ || ::poll(&wait, 1, 0) != 0 || !TargetFile::identity_of(target_.path);
 }
 
 bool ClientProcess::is_same_program() const
@@ -168,6 +199,9 @@ bool ClientProcess::is_same_program() const
 Status ClientProcess::put_in_place()
 {
     const Error changed{ESTALE, name() + ": its program has changed, or it has ended"};
+    if (!pidfd_) {
+        return pidfd_error_.with(name());
+    }
     if (has_ended() || !is_same_program()) {
         return changed;
     }
@@ -203,9 +237,10 @@ Result<std::unique_ptr<ClientProcess>> ClientProcess::attach(ClientTarget target
     return process;
 }
 
-bool ClientProcess::choose_to_let_go(const sonde_client_function* rows, double past_s, const CallLimits& limits,
-                                     const UprobeCost& cost)
+bool ClientProcess::choose_to_let_go(const CallLimits& limits, const UprobeCost& cost)
 {
+    const auto now = std::chrono::steady_clock::now();
+    const double past_s = std::chrono::duration<double>(now - std::exchange(looked_at_, now)).count();
     constexpr double kNsPerSecond = 1e9;
     constexpr double kLatest = 0.5;    // weight of the latest window: blocks come in bursts
     constexpr double kHeadroom = 0.7;  // of the budget, so that this is not done again at once
@@ -217,7 +252,7 @@ bool ClientProcess::choose_to_let_go(const sonde_client_function* rows, double p
     std::vector<Load> loads;
     double total = 0, of_late = 0;
     for (Call& call : calls_) {
-        const sonde_client_function& row = rows[call.row];
+        const sonde_client_function& row = rows_->rows()[call.row];
         const uint64_t begun = read_shared(row.begun), ended = read_shared(row.ended);
         const double begins = static_cast<double>(begun - std::exchange(call.seen_begun, begun)) / past_s;
         const double ends = static_cast<double>(ended - std::exchange(call.seen_ended, ended)) / past_s;
@@ -252,12 +287,12 @@ bool ClientProcess::choose_to_let_go(const sonde_client_function* rows, double p
     return any && !links_.empty();
 }
 
-Status ClientProcess::put_back()
+UprobeLinks ClientProcess::let_go()
 {
     for (const Call& call : calls_) {
         rows_->renew(call.row);
     }
-    return put_in_place();
+    return std::exchange(links_, {});
 }
 
 }  // namespace sonde

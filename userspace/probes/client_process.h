@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
+#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,7 +31,8 @@ struct UprobeKernel {
     // anything else: the process may set up its filter later.
     [[nodiscard]] bool probes_return(const CallSites& sites, bool seccomp) const
     {
-        return sites.return_probe && (!filters_see_returns || (sites.ends.empty() && !seccomp));
+        return sites.return_probe && (sites.ends.empty() ? !filters_see_returns || !seccomp
+                                                         : sites.prefers_return_probe && !filters_see_returns);
     }
     // Why a call of a process, with or without a filter for its system calls, is let alone; empty if it is not.
     [[nodiscard]] std::string refusal(const ClientCall& call, bool seccomp) const;
@@ -38,24 +41,32 @@ struct UprobeKernel {
 // Which of the rows for functions are taken. A row that is given out again gets another generation.
 class FunctionRows {
   public:
-    explicit FunctionRows(int map_fd);
+    // Maps the rows, to be read and written.
+    static Result<FunctionRows> open(int map_fd);
+    FunctionRows(FunctionRows&& other) noexcept;
+    FunctionRows& operator=(FunctionRows&&) = delete;
+    ~FunctionRows();
 
     // A row for a function, zeroed but for what is given; an error if all are taken.
     Result<uint32_t> take(const sonde_client_function& row);
     void give_back(uint32_t row);
-    // From here on what is under way in this row is not found by its end.
-    void renew(uint32_t row) { ++generations_[row]; }
-    [[nodiscard]] uint32_t cookie(uint32_t row) const { return SONDE_CLIENT_COOKIE(row, generations_[row]); }
-    // Whether a cookie was made for the row as it is.
-    [[nodiscard]] bool is_current(uint32_t cookie_seen) const
+    // From here on the probes of its cookie so far count nothing, and what is under way is not found by its end.
+    void renew(uint32_t row);
+    [[nodiscard]] uint32_t cookie(uint32_t row) const { return SONDE_CLIENT_COOKIE(row, rows_[row].generation); }
+    // Whether a call under way is of the row as it is.
+    [[nodiscard]] bool is_current(pid_t pid, uint32_t cookie_seen) const
     {
-        return cookie(SONDE_CLIENT_FUNCTION_OF(cookie_seen)) == cookie_seen;
+        const uint32_t row = SONDE_CLIENT_FUNCTION_OF(cookie_seen);
+        return row < SONDE_CLIENT_FUNCTIONS && cookie(row) == cookie_seen &&
+               rows_[row].tgid == static_cast<uint32_t>(pid);
     }
+    [[nodiscard]] const sonde_client_function* rows() const { return rows_; }
 
   private:
-    int map_fd_;
-    std::vector<uint16_t> generations_;
-    std::vector<uint32_t> free_;
+    explicit FunctionRows(sonde_client_function* rows);
+
+    sonde_client_function* rows_;
+    std::deque<uint32_t> free_;  // the one that was given back first is taken first: its generation comes again last
 };
 
 // A process whose functions are timed. Its probes and rows are given back when this is no more.
@@ -81,17 +92,17 @@ class ClientProcess {
 
     [[nodiscard]] const ClientTarget& target() const { return target_; }
     [[nodiscard]] const std::vector<Call>& calls() const { return calls_; }
+    // Also when it is about to: what it ran is no longer there.
     [[nodiscard]] bool has_ended() const;
     // False after exec, or an upgrade in place and a start of that: the offsets mean nothing in it.
     [[nodiscard]] bool is_same_program() const;
-    // Looks at how often its calls came in the past seconds, and chooses those to be let go: that were called too
+    // Looks at how often its calls came since the last time, and chooses those to be let go: that were called too
     // often, or cost too much. False if there are none.
-    bool choose_to_let_go(const sonde_client_function* rows, double past_s, const CallLimits& limits,
-                          const UprobeCost& cost);
-    // Lets them go: takes all probes back, beginnings first, and then puts those in place that may stay. For a moment
-    // no call is seen, and those that are under way between the two are not measured.
-    void take_back() { links_.close(); }
-    Status put_back();
+    bool choose_to_let_go(const CallLimits& limits, const UprobeCost& cost);
+    // Lets them go: from here on none of its calls is counted, and those under way are not measured; until its probes
+    // are taken back, and those that may stay are put in place again.
+    [[nodiscard]] UprobeLinks let_go();
+    Status put_back() { return put_in_place(); }
     // Its probes, for UprobeLinks::close_together. It has none any more.
     [[nodiscard]] UprobeLinks release() { return std::exchange(links_, {}); }
 
@@ -109,7 +120,9 @@ class ClientProcess {
     FunctionRows* rows_;
     ClientSeries* series_;
     UniqueFd pidfd_;
+    Error pidfd_error_;
     std::vector<Call> calls_;
+    std::chrono::steady_clock::time_point looked_at_ = std::chrono::steady_clock::now();
     UprobeLinks links_;
 };
 

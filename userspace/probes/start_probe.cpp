@@ -3,6 +3,8 @@
 
 #include <bpf/bpf.h>
 
+#include <utility>
+
 #include "bpf/abi/starts.h"
 #include "userspace/probes/object.h"
 #include "userspace/probes/skeleton_types.h"
@@ -28,8 +30,11 @@ class StartProbeImpl final : public StartProbe {
         }
         for (; taken_ < head; ++taken_) {
             volatile uint32_t& tgid = skel_->bss->started[taken_ % SONDE_STARTS];
+            if (tgid == 0 && std::exchange(waited_for_, taken_ + 1) != taken_ + 1) {
+                break;  // its place is taken, and it is not written yet: it will be by the next time
+            }
             if (tgid == 0) {
-                break;  // its place is taken, and it is not written yet
+                continue;
             }
             starts.pids.push_back(static_cast<pid_t>(tgid));
             tgid = 0;
@@ -41,6 +46,7 @@ class StartProbeImpl final : public StartProbe {
     SkelPtr<starts_bpf> skel_;
     ProgramSet programs_;
     uint64_t taken_ = 0;
+    uint64_t waited_for_ = 0;  // the place, counted from 1, that was not written when looked at last
 };
 
 }  // namespace

@@ -12,12 +12,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
 #include <iterator>
 #include <map>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -93,7 +95,7 @@ Feature try_uprobe_multi()
     return {true, ""};
 }
 
-bool filters_see_return_probes()
+bool ask_a_filtered_child()
 {
     constexpr long kUretprobe =
         335;  // on x86-64; whoever makes it elsewhere than in the kernel's trampoline gets SIGILL
@@ -109,6 +111,7 @@ bool filters_see_return_probes()
         const rlimit none{0, 0};
         ::setrlimit(RLIMIT_CORE, &none);
         ::signal(SIGILL, SIG_DFL);
+        ::prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);  // its end is no crash to be reported
         const bool ready = ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
                            ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
         ::_exit(ready && ::syscall(kUretprobe) == -1 && errno == EPERM ? 1 : 2);
@@ -117,20 +120,18 @@ bool filters_see_return_probes()
     return child < 0 || ::waitpid(child, &status, 0) != child || !WIFSIGNALED(status) || WTERMSIG(status) != SIGILL;
 }
 
+bool filters_see_return_probes()
+{
+    static const bool seen = ask_a_filtered_child();
+    return seen;
+}
+
 Result<UprobeLinks> UprobeLinks::attach(pid_t pid, const std::string& path, const std::vector<UprobePlace>& places,
                                         bool multi)
 {
     UprobeLinks links;
     const Status status = multi ? links.attach_together(pid, path, places) : links.attach_each(pid, path, places);
     return status ? Result<UprobeLinks>(std::move(links)) : status.error();
-}
-
-void UprobeLinks::close()
-{
-    for (; !multi_.empty(); multi_.pop_back()) {
-    }
-    for (; !single_.empty(); single_.pop_back()) {
-    }
 }
 
 void UprobeLinks::close_together(std::vector<UprobeLinks> links)
@@ -144,18 +145,25 @@ void UprobeLinks::close_together(std::vector<UprobeLinks> links)
     }
     const size_t all = multi.size() + single.size();
     const size_t threads = std::min(all, kMaxThreads);
-    std::vector<std::jthread> closing;
-    for (size_t first = 0; threads > 1 && first < threads; ++first) {
-        closing.emplace_back([&multi, &single, first, threads, all] {
-            for (size_t i = first; i < all; i += threads) {
-                if (i < multi.size()) {
-                    multi[i].reset();
-                } else {
-                    single[i - multi.size()].reset();
-                }
+    std::atomic<size_t> next = 0;
+    const auto close_some = [&] {
+        for (size_t i = next++; i < all; i = next++) {
+            if (i < multi.size()) {
+                multi[i].reset();
+            } else {
+                single[i - multi.size()].reset();
             }
-        });
+        }
+    };
+    std::vector<std::jthread> others;
+    try {
+        while (others.size() + 1 < threads) {
+            others.emplace_back(close_some);
+        }
+    } catch (const std::system_error&) {
+        // There may be no more: it takes longer.
     }
+    close_some();
 }
 
 // A link per program, in the order in which the programs come first.

@@ -22,7 +22,7 @@ inline constexpr uint32_t kAttachUprobeMulti = 48;  // BPF_TRACE_UPROBE_MULTI, w
 [[nodiscard]] Feature try_uprobe_multi();
 
 // Whether a seccomp filter is asked about the system call that return probes make since 6.11. Such filters then killed
-// the process, until kernels let it pass. Asks by a child with such a filter.
+// the process, until kernels let it pass. Asks, once, by a child with such a filter.
 [[nodiscard]] bool filters_see_return_probes();
 
 struct UprobePlace {
@@ -42,8 +42,6 @@ class UprobeLinks {
     UprobeLinks() = default;
 
     [[nodiscard]] bool empty() const { return multi_.empty() && single_.empty(); }
-    // Takes them back, the last first.
-    void close();
     // Takes the probes of many processes back. The kernel waits for some 70 ms with each link; those that are closed at
     // the same time wait together, which is what this has threads for. They have ended when it returns.
     static void close_together(std::vector<UprobeLinks> links);

@@ -24,6 +24,13 @@ Result<FileIdentity> TargetFile::identity_of(const std::string& path)
     return ::stat(path.c_str(), &info) == 0 ? Result<FileIdentity>(to_identity(info)) : Error::from_errno(errno, path);
 }
 
+int64_t TargetFile::changed_ns(const std::string& path)
+{
+    constexpr int64_t kNsPerSecond = 1'000'000'000;
+    struct stat info {};
+    return ::stat(path.c_str(), &info) != 0 ? 0 : info.st_ctim.tv_sec * kNsPerSecond + info.st_ctim.tv_nsec;
+}
+
 Result<TargetFile> TargetFile::open(const std::string& path)
 {
     UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));

@@ -26,6 +26,9 @@ class TargetFile {
   public:
     static constexpr uint64_t kMaxRead = uint64_t{160} << 20;
 
+    // When the file at a path, or anything about it, was changed last, in ns since 1970; 0 if it is not there. Unlike
+    // the time in its identity nobody sets it back; but a link to it that is made or taken away changes it too.
+    static int64_t changed_ns(const std::string& path);
     // Of the file at a path, as it is now; without opening it.
     static Result<FileIdentity> identity_of(const std::string& path);
 
