@@ -12,7 +12,7 @@
 namespace sonde {
 namespace {
 
-constexpr uint64_t kCode = 0x400800;  // within the room for headers, so that code and tables are one segment
+constexpr uint64_t kProgramCode = 0x400800;  // within the room for headers, so that code and tables are one segment
 
 // Processes in a /proc of our own, whose programs are files made here.
 class FindClients : public testing::Test {
@@ -89,9 +89,9 @@ TEST_F(FindClients, WhatWasBuiltInSaysMoreThanAName)
 TEST_F(FindClients, OthersByNameSymbolThreadOrCommand)
 {
     test::Elf server;
-    server.add_symbols({{"PostmasterMain", kCode, 64}});
+    server.add_symbols({{"PostmasterMain", kProgramCode, 64}});
     test::Elf plain;
-    plain.add_symbols({{"main", kCode, 64}});
+    plain.add_symbols({{"main", kProgramCode, 64}});
     EXPECT_EQ(identified(add(10, "/opt/db", server.bytes())), "postgresql");
     EXPECT_EQ(identified(add(11, "/opt/redis-server", plain.bytes())), "redis");
     EXPECT_EQ(identified(add(12, "/opt/reth-binary", plain.bytes())), "reth") << "wrappers' suffix";
@@ -104,7 +104,7 @@ TEST_F(FindClients, TheSitesOfItsCalls)
     // entry, and one return
     const std::string code("\x55\x48\x89\xe5\x5d\xc3", 6);
     test::Elf elf;
-    elf.add_symbols({{"PostmasterMain", kCode, 64}, {"XLogFlush", kCode + 64, code.size()}});
+    elf.add_symbols({{"PostmasterMain", kProgramCode, 64}, {"XLogFlush", kProgramCode + 64, code.size()}});
     std::string bytes = elf.bytes();
     test::put(bytes, 0x800 + 64, code);
     const ProcessInfo process = add(10, "/opt/db", bytes);

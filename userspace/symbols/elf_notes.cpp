@@ -76,9 +76,9 @@ std::optional<UsdtProbe> parse_usdt(const ElfFile& elf, Bytes content, uint64_t 
         }
         semaphore = *found;
     }
-    constexpr char kNop = '\x90';
+    constexpr char kOneByteNop = '\x90';
     const Result<std::vector<char>> code = elf.read_at(addresses->instruction + moved, 1);
-    const bool one_byte = code && code->front() == kNop;
+    const bool one_byte = code && code->front() == kOneByteNop;
     return UsdtProbe{std::string(*provider),
                      std::string(*name),
                      std::string(arguments),
