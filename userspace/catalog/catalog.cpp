@@ -190,8 +190,8 @@ Catalog Catalog::load(const std::string& folder, std::vector<std::string>& probl
             continue;
         }
         const Result<std::string> text = fs.read("/" + name);
-        Result<CatalogClient> client =
-            text ? parse_client(*text, folder + "/" + name) : Result<CatalogClient>(text.error());
+        Result<CatalogClient> client = text ? parse_client(*text, std::string(folder).append("/").append(name))
+                                            : Result<CatalogClient>(text.error());
         if (client) {
             own.push_back(std::move(*client));
         } else {

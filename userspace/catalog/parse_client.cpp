@@ -29,7 +29,7 @@ std::string text_of(const YAML::Node& node)
 
 std::string label_of(const YAML::Node& node, char also)
 {
-    const std::string text = text_of(node);
+    std::string text = text_of(node);
     if (text.find_first_not_of(std::string(kLower) + also) != std::string::npos) {
         refuse(node, "'" + text + "' may have a-z, 0-9 and '" + also + "' only");
     }
@@ -47,7 +47,7 @@ unsigned number_of(const YAML::Node& node, unsigned least, unsigned most)
 
 std::string one_of(const YAML::Node& node, const std::vector<std::string>& allowed)
 {
-    const std::string text = text_of(node);
+    std::string text = text_of(node);
     if (std::find(allowed.begin(), allowed.end(), text) == allowed.end()) {
         std::string all;
         for (const std::string& each : allowed) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdio>
 #include <map>
 #include <set>
@@ -47,7 +48,7 @@ std::string formatted(const char* format, double value)
 std::string rate_text(double per_s)
 {
     constexpr double kWhole = 100, kOneDecimal = 10;
-    return per_s >= kWhole        ? format_count(static_cast<uint64_t>(std::min(per_s, 1e18) + 0.5))
+    return per_s >= kWhole        ? format_count(static_cast<uint64_t>(std::llround(std::min(per_s, 1e18))))
            : per_s >= kOneDecimal ? formatted("%.1f", per_s)
                                   : formatted("%.2f", per_s);
 }

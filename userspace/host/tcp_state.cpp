@@ -136,7 +136,7 @@ std::vector<uint16_t> ports_of_process(const RootedFs& fs, pid_t pid)
     const Result<std::vector<std::string>> names = fs.list(folder + "/fd");
     std::set<uint64_t> inodes;
     for (const std::string& name : names ? *names : std::vector<std::string>()) {
-        const Result<std::string> link = fs.read_link(folder + "/fd/" + name);
+        const Result<std::string> link = fs.read_link(std::string(folder).append("/fd/").append(name));
         if (link && link->starts_with(kSocket)) {
             inodes.insert(std::strtoull(link->c_str() + kSocket.size(), nullptr, 10));
         }

@@ -405,9 +405,10 @@ void ClientProbeImpl::add_status(const std::vector<CallCounts>& counts, uint64_t
         }
         const std::string rate = std::to_string(entry.too_fast) + " calls per second";
         if (entry.too_dear > 0) {
-            dear.push_back(name + " (" + rate + ", " + percent(entry.too_dear) + ")");
+            dear.push_back(std::string(name).append(" (").append(rate).append(", ").append(percent(entry.too_dear)) +
+                           ")");
         } else if (entry.too_fast != 0) {
-            fast.push_back(name + " (" + rate + ")");
+            fast.push_back(std::string(name).append(" (").append(rate) + ")");
         } else if (entry.attached && counts[i].begun == 0 && entry.question.empty()) {
             // Somebody asked for just this function. Of the catalog's many go uncalled for a while.
             silent.push_back(name);

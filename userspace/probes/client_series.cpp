@@ -46,7 +46,7 @@ Result<uint32_t> ClientSeries::index_of(const ClientTarget& target, const Client
     if (call.texts.argument == 0) {
         return make(target, call, call.name);
     }
-    const Result<uint32_t> other = make(target, call, call.name + ":other");
+    Result<uint32_t> other = make(target, call, call.name + ":other");
     if (!other) {
         return other;
     }
